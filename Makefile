@@ -1,0 +1,28 @@
+# make run     set up, train config/quick.yaml, print where its report lies
+# make test    set up, lint, check types, test
+# Set-up is done once, and again when the pinned versions change: a virtual environment in .venv.
+
+PYTHON := $(firstword $(shell command -v python3.11) $(shell command -v python3) $(shell command -v python) python3)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: run test setup
+
+run: setup
+	@snakemake --configfile config/quick.yaml --cores 2 --quiet rules
+	@echo report/quick/index.html
+
+test: setup
+	ruff check .
+	ruff format --check .
+	mypy
+	pytest -n 2
+
+setup: .venv/ready
+
+.venv/ready: constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and sys.executable + \
+	    " is older than Python 3.11; name a newer one: make PYTHON=/path/to/python3.11")'
+	@echo "Setting up .venv (once, some minutes)"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@

@@ -1,0 +1,24 @@
+# From a config to its report. The rules hold no logic: each calls one command of slotbench.
+#   snakemake                         trains every cell of config/config.yaml, then renders report/<run>
+#   snakemake --configfile FILE       the same for another config
+#   snakemake report                  renders the records that there are; never trains
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+
+
+rule all:
+    input:
+        f"report/{RUN.run}/index.html",
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/report.smk"

@@ -1,0 +1,1 @@
+"""slotbench settles what the paper *Slot Machines* (Aladago and Torresani, 2021) claims."""

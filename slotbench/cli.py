@@ -1,0 +1,200 @@
+"""The command line: what Snakemake's rules call, and what a person can call by hand.
+
+Each command imports what it needs when it runs, so that help and listings do not wait for torch.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from slotbench.errors import InputError
+
+if TYPE_CHECKING:
+    from slotbench.training import Progress
+
+app = typer.Typer(
+    help="Selecting random weights: train cells of the grid, collect their records, render the report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DataDir = Annotated[Path, typer.Option(help="where datasets are stored")]
+DATA = Path("data")
+RESULTS = Path("results")
+REPORT = Path("report")
+
+
+@app.command()
+def fetch(
+    datasets: list[str],
+    data_dir: DataDir = DATA,
+    folder: Annotated[Path | None, typer.Option("--from", help="a folder that holds the files already")] = None,
+) -> None:
+    """Fetch datasets, verify them, and store each as one safetensors file."""
+    from slotbench.data import sources
+
+    for dataset in datasets:
+        print(sources.fetch(dataset, data_dir, folder))
+
+
+@app.command()
+def train(
+    dataset: Annotated[str, typer.Option()],
+    architecture: Annotated[str, typer.Option()],
+    selection: Annotated[str, typer.Option()],
+    recipe: Annotated[str, typer.Option(help="a file of config/recipes")],
+    out: Annotated[Path, typer.Option(help="the record, a JSON file; weights go to the folder beside it")],
+    k: Annotated[int, typer.Option(help="options per connection")] = 1,
+    seed: Annotated[int, typer.Option()] = 0,
+    finetune: Annotated[str, typer.Option(help="none, or the checkpoint to start from: e100")] = "none",
+    parent: Annotated[Path | None, typer.Option(help="the record of the cell that --finetune starts from")] = None,
+    data_dir: DataDir = DATA,
+) -> None:
+    """Train one cell of the grid, and write its record."""
+    from slotbench import recipes
+    from slotbench.cells import Cell
+
+    cell = Cell(recipe, dataset, architecture, selection, k, finetune, seed).checked()
+    recipes.of(cell)
+    if out.suffix != ".json":
+        raise InputError(f"--out {out}: a record is a .json file")
+
+    from slotbench import training
+
+    with progress_bar(str(cell)) as progress, failure_noted(out):
+        record = training.train(cell, out, data_dir, parent, progress)
+    results = record.results
+    print(
+        f"{cell}: {record.status}, test accuracy {100 * results.test_accuracy:.2f} % at epoch {results.best_epoch} "
+        f"(best validation), {100 * results.test_accuracy_last:.2f} % at epoch {results.epochs}; "
+        f"{record.costs.wall_seconds:.1f} s"
+    )
+
+
+@contextmanager
+def failure_noted(out: Path) -> Iterator[None]:
+    """Leaves the reason why training failed beside the record, where `collect` finds it.
+
+    What a person must mend before any training, an `InputError`, is told and leaves nothing.
+    """
+    from slotbench.machine import MEMORY_ERRORS, is_out_of_memory
+    from slotbench.resume import Preempted
+
+    note = Path(f"{out}.failed")
+    try:
+        yield
+        note.unlink(missing_ok=True)
+    except Preempted:
+        print(f"slotbench: stopped by SIGTERM; its state is beside {out}, and the next start goes on", file=sys.stderr)
+        sys.exit(128 + signal.SIGTERM)
+    except (OSError, *MEMORY_ERRORS) as error:
+        if not isinstance(error, OSError) and not is_out_of_memory(error):
+            raise
+        reason = told(error) if isinstance(error, OSError) else f"{out}: out of memory: {str(error).splitlines()[0]}"
+        with suppress(OSError):
+            note.write_text(reason + "\n")
+        raise InputError(reason) from error
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Progress]:
+    """A bar on a screen, a line every tenth of the way in a log."""
+    if sys.stderr.isatty():
+        from rich.progress import Progress as Bar
+
+        with Bar() as bar:
+            task = bar.add_task(title)
+            yield lambda epoch, last, news: bar.update(task, total=last, completed=epoch, description=f"{title} {news}")
+        return
+
+    def line(epoch: int, last: int, news: str) -> None:
+        if epoch == last or epoch % max(1, last // 10) == 0:
+            print(f"epoch {epoch}/{last}: {news}", file=sys.stderr, flush=True)
+
+    yield line
+
+
+@app.command()
+def cells(config: Path) -> None:
+    """List the cells of a run, a path a line."""
+    from slotbench.config import load
+
+    for cell in load(config).cells():
+        print(cell.path)
+
+
+@app.command()
+def collect(config: Path) -> None:
+    """Collect the records of a run into results/<run>/cells.csv and cells.parquet."""
+    from slotbench import table
+    from slotbench.config import load
+
+    run = load(config)
+    frame = table.collect(run, RESULTS)
+    table.write(frame, RESULTS / run.run)
+    print(", ".join(f"{count} {status}" for status, count in frame["status"].value_counts().items()))
+
+
+@app.command()
+def report(run: str) -> None:
+    """Render report/<run> from results/<run>/cells.parquet."""
+    from slotbench.report import render
+
+    print(render(run, RESULTS, REPORT))
+
+
+@app.command()
+def why(record: Path) -> None:
+    """Say what would make a cell train again, or that nothing would."""
+    from slotbench.cells import Cell
+    from slotbench.provenance import stale
+
+    cell = Cell.from_path(record)
+    if not record.exists():
+        print(f"{record}: there is no record yet")
+        return
+    print(f"{record}: {stale(cell, record) or 'up to date'}")
+    if cell.parent is not None and (parent := record.parent.parent / "none" / record.name).exists():
+        print(f"{parent}: {stale(cell.parent, parent) or 'up to date'}")
+
+
+@app.command()
+def schemas() -> None:
+    """Write the JSON schemas of configs and records to workflow/schemas."""
+    import json
+
+    from slotbench import config, records
+
+    folder = Path(__file__).parent.parent / "workflow" / "schemas"
+    schemas: dict[str, Any] = {"config": config.schema(), "record": records.Record.model_json_schema()}
+    for name, schema in schemas.items():
+        with records.atomic(folder / f"{name}.schema.json") as file:
+            file.write(json.dumps(schema, indent=1) + "\n")
+
+
+def main() -> None:
+    """The program `slotbench`: status 0, or 2 with one sentence that says what to mend."""
+    try:
+        app()
+    except InputError as error:
+        sys.exit(_refuse(str(error)))
+    except OSError as error:
+        sys.exit(_refuse(told(error)))
+
+
+def told(error: OSError) -> str:
+    """The system's own words, and the file that they are about."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+
+
+def _refuse(sentence: str) -> int:
+    print(f"slotbench: {sentence}", file=sys.stderr)
+    return 2

@@ -1,0 +1,1 @@
+"""Datasets: what they are (`datasets`), where their bytes come from (`sources`), batches (`batches`)."""

@@ -1,0 +1,167 @@
+"""Recipes: how a cell is trained. A recipe is a file; a `Recipe` is every hyper-parameter that it gives one cell.
+
+A file has settings for all cells (`base`) and rules: each rule says `when` it holds and what it `set`s, and
+a later rule overrides an earlier one. config/recipes/README.md lists the settings.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from slotbench.cells import Cell
+from slotbench.errors import InputError, unknown
+from slotbench.records import first_problem
+
+FOLDER = Path(__file__).parent.parent / "config" / "recipes"
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Schedule(Part):
+    """How the learning rate moves, epoch by epoch, from the cell's own first epoch."""
+
+    kind: Literal["constant", "steps", "warm-restarts"] = "constant"
+    epochs: list[int] = []
+    """steps: after which epochs the rate is multiplied by `factor`; warm-restarts: the length of the first period"""
+    factor: float = Field(default=1.0, gt=0)
+    """steps: what the rate is multiplied by; warm-restarts: how much longer each next period is"""
+
+    @model_validator(mode="after")
+    def whole(self) -> Schedule:
+        if self.kind == "warm-restarts" and (len(self.epochs) != 1 or self.factor != int(self.factor)):
+            raise ValueError("warm-restarts need one period in epochs and a whole factor")
+        return self
+
+
+class Recipe(Part):
+    """Every hyper-parameter of one cell."""
+
+    epochs: int = Field(ge=1)
+    """the last epoch; a finetuned cell counts from its parent's first"""
+    batch: int = Field(128, ge=1)
+    learning_rate: float = Field(ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Schedule = Schedule()
+    option_bound: float = Field(gt=0)
+    """options are uniform in ± this, in units of the layer's Glorot deviation"""
+    score_bounds: tuple[float, float]
+    """initial scores are uniform in [0, this), for convolutions and for fully-connected layers, in the same unit"""
+    evaluate_by: Literal["sampling", "highest"]
+    """which accuracy of probabilistic selection counts"""
+    padding: tuple[int, int, int] = (1, 1, 1)
+    """pixels around each pair of CONV-N's convolutions"""
+    dropout: float = Field(0.5, ge=0, lt=1)
+    """before each of the first two fully-connected layers of CONV-N"""
+    flip: bool = False
+    """horizontal flips at random"""
+    normalise: bool = False
+    """per channel, by the training images' mean and deviation; otherwise pixels are scaled to [0, 1]"""
+    checkpoints: tuple[int, ...] = ()
+    """epochs after which the selected weights are kept, for finetuning"""
+    threads: int = Field(1, ge=1)
+    """of the CPU: they change how sums are rounded, so a result names them"""
+
+    @field_validator("score_bounds")
+    @classmethod
+    def positive(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        if min(bounds) <= 0:
+            raise ValueError("bounds of scores must be above 0")
+        return bounds
+
+    @model_validator(mode="after")
+    def consistent(self) -> Recipe:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs momentum")
+        return self
+
+
+class When(Part):
+    """Which cells a rule is for: every axis that it names must match."""
+
+    dataset: str | list[str] | None = None
+    architecture: str | list[str] | None = None
+    selection: str | list[str] | None = None
+    k_up_to: int | None = None
+    finetuned: bool | None = None
+
+    def matches(self, cell: Cell) -> bool:
+        for axis in ("dataset", "architecture", "selection"):
+            wanted = getattr(self, axis)
+            if wanted is not None and getattr(cell, axis) not in ([wanted] if isinstance(wanted, str) else wanted):
+                return False
+        if self.k_up_to is not None and cell.k > self.k_up_to:
+            return False
+        return self.finetuned is None or self.finetuned == (cell.parent is not None)
+
+
+class Rule(Part):
+    when: When
+    set: dict[str, Any]
+
+
+class RecipeFile(Part):
+    about: str
+    """what this recipe is and where it comes from, for the report"""
+    base: dict[str, Any]
+    rules: list[Rule] = []
+
+    @model_validator(mode="after")
+    def known_settings(self) -> RecipeFile:
+        for settings in (self.base, *(rule.set for rule in self.rules)):
+            for name in settings:
+                if name not in Recipe.model_fields:
+                    raise ValueError(unknown("setting", name, Recipe.model_fields))
+        return self
+
+
+def names() -> list[str]:
+    """The recipes there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+@functools.cache
+def load(name: str) -> RecipeFile:
+    path = FOLDER / f"{name}.yaml"
+    if name not in names():
+        raise InputError(unknown("recipe", name, names()))
+    try:
+        return RecipeFile.model_validate(yaml.safe_load(path.read_text()))
+    except ValidationError as error:
+        raise InputError(f"{path}: {first_problem(error)}") from error
+
+
+@functools.cache
+def of(cell: Cell) -> Recipe:
+    """Every hyper-parameter of `cell`; an `InputError` if its recipe does not say, or the cell cannot be so trained."""
+    file = load(cell.recipe)
+    settings = dict(file.base)
+    for rule in file.rules:
+        if rule.when.matches(cell):
+            settings |= rule.set
+    try:
+        recipe = Recipe.model_validate(settings)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(map(str, problem["loc"])) or "settings"
+        raise InputError(f"recipe '{cell.recipe}': {place} of {cell}: {problem['msg']}") from error
+    if (parent := cell.parent) is not None:
+        kept = [epoch for epoch in of(parent).checkpoints if epoch <= of(parent).epochs]
+        if cell.start_epoch not in kept:
+            raise InputError(
+                f"finetune '{cell.finetune}': recipe '{cell.recipe}' keeps no checkpoint of epoch {cell.start_epoch} "
+                f"for {parent}; it keeps {', '.join(f'e{epoch}' for epoch in kept) or 'none'}"
+            )
+        if cell.start_epoch >= recipe.epochs:
+            raise InputError(
+                f"finetune '{cell.finetune}': recipe '{cell.recipe}' ends at epoch {recipe.epochs}, so nothing is left"
+            )
+    return recipe

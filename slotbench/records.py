@@ -1,0 +1,179 @@
+"""The record of one cell: a JSON file with a published schema, written atomically, and its collection.
+
+Accuracies in records are fractions; in tables they are percent. The schema is
+`workflow/schemas/record.schema.json`, written by `slotbench schemas`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from slotbench.cells import Cell
+from slotbench.errors import InputError
+
+MAX_BYTES = 16 * 2**20
+"""A larger record is refused unread: the longest real ones have some hundred KiB."""
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CellName(Part):
+    """`slotbench.cells.Cell`, as JSON."""
+
+    recipe: str
+    dataset: str
+    architecture: str
+    selection: str
+    k: int = Field(ge=1)
+    finetune: str
+    seed: int = Field(ge=0)
+
+
+class TestAccuracy(Part):
+    """Accuracy on the test set at one epoch, as fractions."""
+
+    epoch: int = Field(ge=0)
+    accuracy: float = Field(ge=0, le=1)
+    """with the weights that the recipe counts"""
+    sampled: float | None = Field(None, ge=0, le=1)
+    """with options drawn from their softmax anew at every batch (probabilistic selection only)"""
+    highest: float | None = Field(None, ge=0, le=1)
+    """with the options of the highest scores (probabilistic selection only)"""
+
+
+class Curves(Part):
+    """One value an epoch, from the first epoch that this cell trained."""
+
+    train_loss: list[float | None]
+    """mean cross-entropy over the epoch's images; null where it was not finite"""
+    validation_accuracy: list[float]
+    changed: list[float]
+    """the fraction of connections whose weight differs from that of one epoch before"""
+
+
+class Results(Part):
+    start_epoch: int = Field(ge=0)
+    """0, or the epoch of the parent's checkpoint: epochs are counted from the parent's first"""
+    epochs: int = Field(ge=0)
+    """the last epoch that was trained"""
+    best_epoch: int = Field(ge=0)
+    """where validation accuracy was highest (the first such epoch)"""
+    validation_accuracy: float = Field(ge=0, le=1)
+    """at `best_epoch`"""
+    test_accuracy: float = Field(ge=0, le=1)
+    """at `best_epoch`"""
+    test_accuracy_last: float = Field(ge=0, le=1)
+    test: list[TestAccuracy]
+    """every reading of the test set: where validation was at a new best, and at the last epoch"""
+    curves: Curves
+    connections: int = Field(ge=1)
+    flops_per_epoch: int = Field(ge=0)
+    """forward and backward of all training images, by torch's counter"""
+
+
+class Costs(Part):
+    """What may differ between two runs of one cell."""
+
+    wall_seconds: float = Field(ge=0)
+    """of all sessions that trained the cell, evaluation included, start-up excluded"""
+    peak_bytes: int = Field(ge=0)
+    """of the process on a CPU, of the allocator on a GPU"""
+
+
+class Provenance(Part):
+    """Which code, versions and machine made a record."""
+
+    commit: str | None
+    """of the checkout that the code was imported from; null outside one"""
+    dirty: bool | None
+    versions: dict[str, str]
+    device: str
+    """the processor or GPU, by name"""
+    threads: int = Field(ge=1)
+    data: dict[str, str]
+    """the dataset's arrays and their SHA-256, from data/hashes.csv"""
+    fingerprint: dict[str, str]
+    """each module that the cell can execute, and the hash of its syntax tree"""
+    finished: str
+    """UTC, ISO 8601"""
+
+
+class Record(Part):
+    schema_version: Literal[1] = 1
+    cell: CellName
+    status: Literal["done", "diverged"]
+    """diverged: the loss was not finite, and training ended at that epoch"""
+    recipe: dict[str, Any]
+    """every hyper-parameter, resolved for this cell"""
+    results: Results
+    weights: dict[str, str]
+    """the safetensors files beside the record ("best", "last", "e100") and their SHA-256"""
+    costs: Costs
+    provenance: Provenance
+
+
+def cell_name(cell: Cell) -> CellName:
+    return CellName(**{field: getattr(cell, field) for field in CellName.model_fields})
+
+
+def weights_path(record_path: Path, name: str) -> Path:
+    """Where the weights `name` ("best", "last", "e100") of the record at `record_path` lie."""
+    return record_path.with_suffix("") / f"{name}.safetensors"
+
+
+@contextmanager
+def atomic(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
+    """A file that appears at `path` whole or not at all, whatever happens meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(part).chmod(0o644)
+        Path(part).replace(path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write(record: Record, path: Path) -> None:
+    with atomic(path) as file:
+        file.write(record.model_dump_json(indent=1) + "\n")
+
+
+def read(path: Path) -> Record:
+    """The record at `path`; an `InputError` names what is wrong with it."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: larger than any record; not read")
+        return Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a record: {first_problem(error)}; train its cell again") from error
+
+
+def first_problem(error: Exception) -> str:
+    """The first of a validation's complaints, with the key that it is about."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    problem = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{place + ': ' if place else ''}{problem['msg'].lower()}"

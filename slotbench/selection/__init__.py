@@ -1,0 +1,28 @@
+"""Selection: how each connection gets its weight. Every rule is a `torch.optim.Optimizer`.
+
+Adding one: a file in this folder and its entry below. torch is imported only when a rule is built.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Selection:
+    """An entry of the table: which optimizer it is, and what a grid may ask of it."""
+
+    optimizer: str
+    """module:class in this folder"""
+    has_options: bool = True
+    """whether K is an axis of it"""
+    finetunable: bool = True
+    draws: bool = False
+    """whether it can draw its weights anew, by `draw()`"""
+
+
+SELECTIONS = {
+    "greedy": Selection("greedy:Greedy"),
+    "probabilistic": Selection("probabilistic:Probabilistic", draws=True),
+    "learned": Selection("learned:Learned", has_options=False, finetunable=False),
+}

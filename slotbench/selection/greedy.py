@@ -1,0 +1,126 @@
+"""Greedy selection: every connection uses the option with the highest score (paper, section 3).
+
+The K scores never exist. A connection climbs its staircase (`staircase`), and only when b leaves the interval
+between the two breakpoints around its present level: a fraction of a percent of the connections in a step.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from slotbench.selection import kernel
+from slotbench.selection.slots import Slots
+from slotbench.selection.staircase import build
+
+
+class Climber(NamedTuple):
+    """Where the connections of one layer stand. All but the first two have the layer's shape and layout."""
+
+    levels: Tensor
+    breakpoints: Tensor
+    """`staircase.Staircase`'s, for the present sign of a"""
+    entry: Tensor
+    """int32: the present level's place in `levels`"""
+    low: Tensor
+    high: Tensor
+    """the breakpoints around the present level, in units of a"""
+
+
+class Greedy(Slots):
+    """Greedy selection as an optimizer; arguments as of `slots.Slots`.
+
+    In float64 it selects what SGD on K stored scores and their argmax select, step for step, for any K, momentum,
+    Nesterov, weight decay and schedule (tests/selection/test_greedy.py).
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._climbers: dict[tuple[Tensor, int], Climber] = {}
+        self._select_afresh()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self._select_afresh()
+
+    @torch.no_grad()
+    def _select_afresh(self) -> None:
+        """Selects by (a, b) alone, whatever the weights were."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                climb(weight, self.state[weight]["b"], group["a"], self._climber(weight, sign(group)), everywhere=True)
+
+    def _climber(self, weight: Tensor, of_sign: int) -> Climber:
+        """A layer's staircase for a sign of a: built when first asked for, from the same options."""
+        key = weight, of_sign
+        if key not in self._climbers:
+            self._climbers[key] = stand(weight, *build(self.options[weight], numpy_type(weight), of_sign))
+        return self._climbers[key]
+
+    def _step(self, weights: list[Tensor], group: dict[str, Any]) -> None:
+        turned = sign(group) != group.setdefault("sign", 1)
+        group["sign"] = sign(group)
+        climbers = [self._climber(weight, group["sign"]) for weight in weights]
+        if not turned and all(map(kernel.usable, weights)):
+            for weight, climber in zip(weights, climbers, strict=True):
+                kernel.greedy_step(weight, self.state[weight], climber, group)
+            return
+        self._train_b(weights, group)
+        for weight, climber in zip(weights, climbers, strict=True):
+            climb(weight, self.state[weight]["b"], group["a"], climber, everywhere=turned)
+
+
+def sign(group: dict[str, Any]) -> int:
+    return -1 if group["a"] < 0 else 1
+
+
+def numpy_type(weight: Tensor) -> Any:
+    return torch.empty(0, dtype=weight.dtype).numpy().dtype
+
+
+def stand(weight: Tensor, levels: Any, breakpoints: Any, first: Any) -> Climber:
+    """All connections on their lowest level."""
+    levels, breakpoints, first = (torch.from_numpy(part) for part in (levels, breakpoints, first))
+    lowest = first[:-1]
+
+    def spread(values: Tensor) -> Tensor:
+        return torch.empty_like(weight, dtype=values.dtype).copy_(values.view(weight.shape))
+
+    return Climber(
+        levels.to(weight.device),
+        breakpoints.to(weight.device),
+        spread(lowest.to(torch.int32)),
+        spread(breakpoints[lowest]),
+        spread(breakpoints[lowest + 1]),
+    )
+
+
+def climb(weight: Tensor, b: Tensor, a: float, climber: Climber, everywhere: bool = False) -> None:
+    """Moves every connection whose b has left its interval to the level that b selects.
+
+    `everywhere` also rewrites the weights that did not move.
+    """
+    levels, breakpoints, *places = climber
+    a = abs(a)
+    weight, b, entry, low, high = (flat(tensor) for tensor in (weight.data, b, *places))
+    beyond = (b <= low) | (b > high) if a == 1 else (b <= low * a) | (b > high * a)
+    moving = beyond.nonzero().squeeze(1)
+    arrived = [torch.arange(len(b), device=b.device)] if everywhere else [moving]
+    while len(moving):
+        here = entry[moving]
+        # NaN ends every staircase and compares false
+        step = (b[moving] > breakpoints[here + 1] * a).int() - (b[moving] <= breakpoints[here] * a).int()
+        entry[moving] = here + step
+        moving = moving[step != 0]
+    (changed,) = arrived
+    here = entry[changed]
+    low[changed] = breakpoints[here]
+    high[changed] = breakpoints[here + 1]
+    weight[changed] = levels[here]
+
+
+def flat(tensor: Tensor) -> Tensor:
+    """A view of `tensor`'s numbers in the order of its memory, whatever its layout."""
+    return tensor.as_strided((tensor.numel(),), (1,))

@@ -1,0 +1,101 @@
+"""K random options and K initial scores per connection, drawn from a seed and never stored whole.
+
+The numbers come from NumPy's Philox bit generator, whose raw stream is fixed by its documentation: one seed
+means the same network on every device and version. Rows are connections in row-major order of the layer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Float32 = npt.NDArray[np.float32]
+
+BLOCK = 2**15
+"""Numbers that are drawn at once: few enough for a processor's cache, and a bound on the memory of a build."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options and initial scores of one layer.
+
+    Options are uniform in ±`option_bound`, initial scores in [0, `score_bound`); both are exact float32 values,
+    whatever the precision of the network (protocol: U(-√3σ, √3σ) and U(0, λσ)).
+    """
+
+    connections: int
+    k: int
+    seed: int
+    layer: int
+    option_bound: float
+    score_bound: float
+
+    def blocks(self) -> Iterator[tuple[int, Float32, Float32]]:
+        """(first row, options [rows, K], initial scores [rows, K]), over all connections in order."""
+        # Two numbers come out of each 64-bit draw: an even count of rows leaves none over.
+        rows = max(8, BLOCK // self.k // 8 * 8)
+        streams = [np.random.Philox(np.random.SeedSequence([self.seed, self.layer, tag])) for tag in (0, 1)]
+        for start in range(0, self.connections, rows):
+            count = min(rows, self.connections - start)
+            options, scores = (_uniform(stream, count * self.k).reshape(count, self.k) for stream in streams)
+            options *= 2
+            options -= 1  # still exact: 24 bits and a sign
+            options *= np.float32(self.option_bound)
+            scores *= np.float32(self.score_bound)
+            yield start, options, scores
+
+    def whole(self) -> tuple[Float32, Float32]:
+        """Options and initial scores of every connection, each [connections, K]: for rules that need them all."""
+        options = np.empty((self.connections, self.k), np.float32)
+        scores = np.empty_like(options)
+        for start, some_options, some_scores in self.blocks():
+            options[start : start + len(some_options)] = some_options
+            scores[start : start + len(some_scores)] = some_scores
+        return options, scores
+
+
+def _uniform(stream: np.random.Philox, count: int) -> Float32:
+    """`count` multiples of 2⁻²⁴ in [0, 1)."""
+    bits = stream.random_raw(-(-count // 2)).view(np.uint32)[:count]
+    bits >>= 8
+    numbers = bits.astype(np.float32)
+    numbers *= np.float32(2**-24)
+    return numbers
+
+
+def glorot_deviation(shape: Sequence[int]) -> float:
+    """σ = √(2 / (fan_in + fan_out)) of a linear [out, in] or convolutional [out, in, height, width] layer."""
+    fan_out, fan_in, *kernel = shape
+    return math.sqrt(2 / ((fan_in + fan_out) * math.prod(kernel)))
+
+
+def draw(
+    weight: Tensor, *, k: int, seed: int, layer: int, option_bound: float, score_bounds: Sequence[float]
+) -> Options:
+    """The options of the layer whose parameter is `weight`.
+
+    `option_bound` and `score_bounds` (of convolutions, of fully-connected layers) are in units of the layer's
+    Glorot deviation.
+    """
+    deviation = glorot_deviation(weight.shape)
+    convolution, linear = score_bounds
+    return Options(
+        connections=weight.numel(),
+        k=k,
+        seed=seed,
+        layer=layer,
+        option_bound=option_bound * deviation,
+        score_bound=(convolution if weight.dim() > 2 else linear) * deviation,
+    )
+
+
+def fill(weight: Tensor, rows: npt.NDArray[np.floating]) -> None:
+    """Writes one number a connection, given in row-major order, into `weight` in its own layout and type."""
+    with torch.no_grad():
+        weight.copy_(torch.from_numpy(rows).view(weight.shape))

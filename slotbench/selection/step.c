@@ -1,0 +1,121 @@
+/* What greedy.py and probabilistic.py do through torch, in one pass over a layer's connections.
+
+   It rounds where torch rounds (FUSED is torch's a + x·y), but for the exponential. REAL is float or double. */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define FUSED(x, y, a) _Generic((x), float: __builtin_fmaf, double: __builtin_fma)((x), (y), (a))
+#else
+#define FUSED(x, y, a) ((a) + (x) * (y))
+#endif
+
+enum { BLOCK = 512, SCAN = 64 }; /* SCAN: short enough that most blocks have no connection to move */
+
+/* One step of SGD on b, and the climb that follows. */
+#define GREEDY_STEP(NAME, REAL)                                                                                  \
+  void NAME(int64_t n, REAL *restrict weight, const REAL *restrict gradient, REAL *restrict b,                  \
+            REAL *restrict momentum, int32_t *restrict entry, REAL *restrict low, REAL *restrict high,           \
+            const REAL *restrict levels, const REAL *restrict breakpoints, double lr_, double mu_,              \
+            double decay_, int nesterov, double a_) {                                                            \
+    const REAL lr = (REAL)-lr_, mu = (REAL)mu_, decay = (REAL)decay_, a = (REAL)a_;                              \
+    for (int64_t start = 0; start < n; start += SCAN ) {                                                         \
+      const int64_t stop = start + SCAN < n ? start + SCAN : n;                                                  \
+      int left = 0;                                                                                              \
+      for (int64_t i = start; i < stop; i++) {                                                                   \
+        REAL change = decay != 0 ? FUSED(b[i], decay, gradient[i]) : gradient[i];                                \
+        if (mu != 0) {                                                                                           \
+          const REAL velocity = momentum[i] * mu + change;                                                       \
+          momentum[i] = velocity;                                                                                \
+          change = nesterov ? FUSED(velocity, mu, change) : velocity;                                            \
+        }                                                                                                        \
+        const REAL moved = FUSED(change, lr, b[i]);                                                              \
+        b[i] = moved;                                                                                            \
+        left |= (moved <= low[i] * a) | (moved > high[i] * a);                                                   \
+      }                                                                                                          \
+      if (!left) continue;                                                                                       \
+      for (int64_t i = start; i < stop; i++) {                                                                   \
+        int32_t here = entry[i];                                                                                 \
+        if (b[i] > high[i] * a) {                                                                                \
+          do here++;                                                                                             \
+          while (b[i] > breakpoints[here + 1] * a);                                                              \
+        } else if (b[i] <= low[i] * a) {                                                                         \
+          do here--;                                                                                             \
+          while (b[i] <= breakpoints[here] * a);                                                                 \
+        } else                                                                                                   \
+          continue;                                                                                              \
+        entry[i] = here;                                                                                         \
+        low[i] = breakpoints[here];                                                                              \
+        high[i] = breakpoints[here + 1];                                                                         \
+        weight[i] = levels[here];                                                                                \
+      }                                                                                                          \
+    }                                                                                                            \
+  }
+
+GREEDY_STEP(greedy_step_float32, float)
+GREEDY_STEP(greedy_step_float64, double)
+
+/* e to the x for x ≤ 0, within 2 units in the last place, in operations that compilers turn into vector code:
+   x = n·ln 2 + r, e^r by its series, 2^n by the exponent's bits. Below -87 it stays near 1e-38. */
+static inline float exp_float32(float x) {
+  x = x < -87 ? -87 : x;
+  const float n = __builtin_rintf(x * 1.44269504f);
+  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  float series = 1.0f / 5040;
+  series = series * r + 1.0f / 720;
+  series = series * r + 1.0f / 120;
+  series = series * r + 1.0f / 24;
+  series = series * r + 1.0f / 6;
+  series = series * r + 0.5f;
+  series = series * r + 1;
+  series = series * r + 1;
+  const int32_t bits = ((int32_t)n + 127) * (1 << 23);
+  float power;
+  memcpy(&power, &bits, sizeof power);
+  return series * power;
+}
+
+static inline double exp_float64(double x) { return exp(x); }
+
+/* The number that `probabilistic.uniform` gives for place i: splitmix64 (Steele, Lea & Flood 2014), 24 bits of it. */
+static inline float uniform(uint64_t seed, int64_t i) {
+  uint64_t z = seed + (uint64_t)i * 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return (float)((z ^ (z >> 31)) >> 40) * 0x1p-24f;
+}
+
+/* Draws each connection's option from the softmax of its K scores a·s⁰ + b·w; `cumulative` has room for K·BLOCK. */
+#define DRAW(NAME, REAL, EXP)                                                                                    \
+  void NAME(int64_t n, int64_t k, REAL *restrict weight, const REAL *restrict b, const REAL *restrict options,   \
+            const REAL *restrict scores, REAL *restrict cumulative, double a_, uint64_t seed) {                  \
+    const REAL a = (REAL)a_;                                                                                     \
+    for (int64_t start = 0; start < n; start += BLOCK) {                                                         \
+      const int m = n - start < BLOCK ? (int)(n - start) : BLOCK;                                                \
+      REAL top[BLOCK], sum[BLOCK];                                                                               \
+      for (int i = 0; i < m; i++) top[i] = -INFINITY, sum[i] = 0;                                                \
+      for (int64_t j = 0; j < k; j++) {                                                                          \
+        REAL *const row = cumulative + j * BLOCK;                                                                \
+        for (int i = 0; i < m; i++) {                                                                            \
+          const int64_t at = j * n + start + i;                                                                  \
+          row[i] = FUSED(scores[at], a, options[at] * b[start + i]);                                             \
+          top[i] = row[i] > top[i] ? row[i] : top[i];                                                            \
+        }                                                                                                        \
+      }                                                                                                          \
+      for (int64_t j = 0; j < k; j++) {                                                                          \
+        REAL *const row = cumulative + j * BLOCK;                                                                \
+        for (int i = 0; i < m; i++) row[i] = sum[i] += EXP(row[i] - top[i]);                                     \
+      }                                                                                                          \
+      for (int i = 0; i < m; i++) sum[i] *= uniform(seed, start + i);                                            \
+      for (int i = 0; i < m; i++) weight[start + i] = options[start + i];                                        \
+      for (int64_t j = 1; j < k; j++) {                                                                          \
+        const REAL *const row = cumulative + (j - 1) * BLOCK;                                                    \
+        for (int i = 0; i < m; i++)                                                                              \
+          weight[start + i] = row[i] <= sum[i] ? options[j * n + start + i] : weight[start + i];                 \
+      }                                                                                                          \
+    }                                                                                                            \
+  }
+
+DRAW(draw_float32, float, exp_float32)
+DRAW(draw_float64, double, exp_float64)

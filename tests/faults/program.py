@@ -1,0 +1,114 @@
+"""The real program, run as a process in a copy of the project that has a recipe of its own."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from slotbench.cells import Cell
+from tests.test_cli import SLOTBENCH
+from tests.test_workflow import Tree
+
+EPOCHS = 20
+RECIPE = f"""about: a few seconds of training, for faults to happen in
+base:
+  epochs: {EPOCHS}
+  batch: 32
+  learning_rate: 0.2
+  schedule: {{kind: warm-restarts, epochs: [7], factor: 2}}
+  option_bound: 1.7320508
+  score_bounds: [1.7320508, 1.7320508]
+  evaluate_by: sampling
+  checkpoints: [2]
+rules:
+  - when: {{selection: probabilistic}}
+    set: {{learning_rate: 25.0}}
+  - when: {{selection: learned}}
+    set: {{learning_rate: 0.05}}
+  - when: {{finetuned: true}}
+    set: {{learning_rate: 0.05}}
+"""
+
+
+def cell(selection: str = "greedy", k: int = 2, finetune: str = "none", seed: int = 0) -> Cell:
+    return Cell("faults", "digits", "lenet", selection, k, finetune, seed).checked()
+
+
+CELLS = {
+    "greedy": cell(k=8),
+    "probabilistic": cell("probabilistic", k=4),
+    "learned": cell("learned", k=1),
+    "finetuned": cell(k=8, finetune="e2"),
+}
+
+
+class Program(Tree):
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        (folder / "config" / "recipes" / "faults.yaml").write_text(RECIPE)
+        done = self.run("fetch", "digits")
+        assert done.returncode == 0, done.stderr
+
+    def start(self, *arguments: object, **variables: str) -> subprocess.Popen[str]:
+        """`slotbench` in this tree, with a state written at every epoch's end."""
+        environment = os.environ | {"PYTHONPATH": str(self.folder), "SLOTBENCH_RESUME_SECONDS": "0"} | variables
+        command = [SLOTBENCH, *map(str, arguments)]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+    def run(self, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+        return ended(self.start(*arguments, **variables))
+
+    def training(self, one: Cell, out: Path, **changes: object) -> list[object]:
+        """The words that train `one` to the record `out`; a finetuned one from its undisturbed parent."""
+        axes = ("dataset", "architecture", "selection", "k", "finetune", "seed", "recipe")
+        options = {axis: getattr(one, axis) for axis in axes} | {"out": out}
+        if one.parent is not None:
+            options["parent"] = self.undisturbed(one.parent)
+        options |= changes
+        return ["train", *(word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value))]
+
+    def undisturbed(self, one: Cell) -> Path:
+        """The record of a run that nothing happened to, and that wrote no state; trained when first asked for."""
+        out = self.folder / "undisturbed" / one.path
+        if not out.exists():
+            done = self.run(*self.training(one, out), SLOTBENCH_RESUME_SECONDS="3600")
+            assert done.returncode == 0, done.stderr
+        return out
+
+
+def ended(process: subprocess.Popen[str], seconds: float = 120) -> subprocess.CompletedProcess[str]:
+    out, err = process.communicate(timeout=seconds)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def states(out: Path) -> list[Path]:
+    """The states of the cell whose record is to be `out`, the newest last."""
+    return sorted(out.with_suffix("").glob("resume-*.safetensors"))
+
+
+def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Waits until `condition` holds, or the process has ended."""
+    end = time.monotonic() + 60
+    while not condition() and process.poll() is None:
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.002)
+
+
+def interrupted(process: subprocess.Popen[str], out: Path, epochs: int = 3) -> None:
+    """Kills a process that trains, when it has written so many states more; it leaves the newest two."""
+    last = len(seen := set(states(out)))
+    until(lambda: seen.update(states(out)) or len(seen) >= last + epochs, process)
+    process.kill()
+    assert ended(process).returncode == -9, "it ended before it could be killed"
+
+
+def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """It ended with status 2 and one sentence that has these words, after whatever it told of its progress."""
+    sentence = done.stderr.splitlines()[-1] if done.stderr else ""
+    assert done.returncode == 2, done.stderr
+    assert sentence.startswith("slotbench: "), done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in sentence

@@ -1,0 +1,98 @@
+"""The program as a person runs it: what it prints, where it writes, and how it refuses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slotbench.records import read
+
+ROOT = Path(__file__).parent.parent
+SLOTBENCH = Path(sys.executable).with_name("slotbench")
+
+
+def slotbench(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([SLOTBENCH, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def train(record: Path, data: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    axes = {
+        "dataset": "digits",
+        "architecture": "lenet",
+        "selection": "greedy",
+        "k": "2",
+        "seed": "0",
+        "recipe": "quick",
+    }
+    options = axes | {"out": str(record), "data-dir": str(data)} | changes
+    return slotbench("train", *(word for name, value in options.items() for word in (f"--{name}", value)))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    done = slotbench("fetch", "digits", "--data-dir", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()) == folder / "digits.safetensors"
+    return folder
+
+
+def test_trains_one_cell_and_its_finetuned_child_by_hand(tmp_path, data):
+    parent, child = tmp_path / "parent.json", tmp_path / "deeper" / "child.json"
+    done = train(parent, data)
+    assert done.returncode == 0, done.stderr
+    assert "done, test accuracy" in done.stdout
+    assert "epoch 12/12: validation" in done.stderr
+    done = train(child, data, finetune="e4", parent=str(parent))
+    assert done.returncode == 0, done.stderr
+    assert read(child).results.start_epoch == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deeper", "parent", "parent.json"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"dataset": "mnits"}, "dataset 'mnits': unknown; did you mean 'mnist'?"),
+        ({"architecture": "lennet"}, "architecture 'lennet': unknown; did you mean 'lenet'?"),
+        ({"selection": "greddy"}, "selection 'greddy': unknown; did you mean 'greedy'?"),
+        ({"recipe": "papr"}, "recipe 'papr': unknown; did you mean 'paper'?"),
+        ({"architecture": "vgg19"}, "architecture 'vgg19': takes images of shape (3, 32, 32)"),
+        ({"k": "0"}, "k 0: a connection needs at least one option"),
+        ({"selection": "learned"}, "k 2: selection 'learned' has no options"),
+        ({"seed": "-1"}, "seed -1: a seed is 0 or more"),
+        ({"finetune": "100"}, "finetune '100': expected 'none' or an epoch such as 'e100'"),
+        ({"finetune": "e5"}, "keeps no checkpoint of epoch 5"),
+        ({"finetune": "e4"}, "name the record of the cell to start from, with --parent"),
+        ({"finetune": "e4", "parent": "nowhere.json"}, "nowhere.json: No such file or directory"),
+        ({"out": "record.txt"}, "--out record.txt: a record is a .json file"),
+        ({"out": "/dev/null/seed0.json"}, "slotbench: /dev/null"),
+        ({"data-dir": "nowhere"}, "slotbench fetch digits"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence_and_status_2(changes, sentence, tmp_path, data):
+    done = train(tmp_path / "seed0.json", data, **changes)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_option_ends_in_status_2():
+    done = slotbench("train", "--sed", "1")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_lists_the_cells_of_a_config():
+    done = slotbench("cells", "config/quick.yaml")
+    lines = done.stdout.splitlines()
+    assert "quick/digits/lenet/greedy/k8/e4/seed0.json" in lines
+    assert lines == sorted(set(lines), key=lines.index)
+
+
+def test_help_names_every_command():
+    done = slotbench("--help")
+    assert done.returncode == 0
+    for command in ("fetch", "train", "cells", "collect", "report", "schemas"):
+        assert command in done.stdout

@@ -1,0 +1,168 @@
+"""What README and docs/ tell a reader to type works, what they point at is there, and what they state is so."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pytest
+import yaml
+
+import slotbench
+from slotbench.records import read
+from slotbench.selection.options import Options
+from slotbench.selection.staircase import build
+from tests.test_workflow import Tree
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "config" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.M | re.S)
+
+
+def section(page: Path, title: str) -> str:
+    """What stands under a heading of level 2."""
+    (text,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", page.read_text(), re.M | re.S)
+    return text
+
+
+class Reader(Tree):
+    """A copy of the project, and a person who does in it what a page says."""
+
+    def __init__(self, folder: Path):
+        super().__init__(folder)
+        shutil.copy(ROOT / "Makefile", folder)
+        bin_folder = folder / "bin"
+        bin_folder.mkdir()
+        (bin_folder / "slotbench").write_text(
+            f"#!{sys.executable}\nfrom slotbench.cli import main\nmain()\n"
+        )
+        (bin_folder / "slotbench").chmod(0o755)
+        paths = [bin_folder, Path(sys.executable).parent, os.environ["PATH"]]
+        self.environment = os.environ | {
+            "PYTHONPATH": str(folder),
+            "PATH": os.pathsep.join(map(str, paths)),
+        }
+
+    def run(self, *command: str) -> str:
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def put(self, block: str) -> None:
+        """Puts a block where its first line says: a file, or a place in one."""
+        first, _, text = block.partition("\n")
+        place = re.fullmatch(r"# (\S+?)(?:, (in|above|at the end) ?(\w*))?", first)
+        assert place is not None, first
+        file = self.folder / place[1]
+        if place[2] is None:
+            assert not file.exists()
+            file.write_text(text)
+            return
+        old = file.read_text()
+        if place[2] == "at the end":
+            file.write_text(old + text)
+            return
+        (line,) = re.finditer(rf"^{place[3]}\b.*[:{{]\n", old, re.M)
+        at = line.end() if place[2] == "in" else line.start()
+        file.write_text(old[:at] + text + old[at:])
+
+
+@pytest.fixture
+def reader(tmp_path) -> Reader:
+    return Reader(tmp_path)
+
+
+@pytest.mark.parametrize("number", range(len(blocks((ROOT / "README.md").read_text(), "sh"))))
+def test_readmes_commands_run(number, reader):
+    """Training by hand for real; make and snakemake as dry runs."""
+    dry = (
+        "set -e\n"
+        'make() { command make -n "$@"; }\n'
+        'snakemake() { command snakemake -n "$@"; }\n'
+        ".() { test $1 = .venv/bin/activate; }\n"
+    )
+    reader.run("bash", "-c", dry + blocks((ROOT / "README.md").read_text(), "sh")[number])
+
+
+@pytest.mark.parametrize(
+    ("title", "name"), [("An architecture", "shallow"), ("A selection rule", "nearest"), ("A dataset", "bars")]
+)
+def test_what_docs_adding_adds_is_trained_and_reported(title, name, reader):
+    page = section(ROOT / "docs" / "adding.md", title)
+    for language in ("python", "yaml"):
+        for block in blocks(page, language):
+            if block.startswith("# "):
+                reader.put(block)
+    for block in blocks(page, "csv"):  # hashes: the page's code prints them
+        (code,) = [code for code in blocks(page, "python") if not code.startswith("# ")]
+        assert reader.run(sys.executable, "-c", code) == block.partition("\n")[2]
+        reader.put(block)
+    (commands,) = blocks(page, "sh")
+    reader.run("bash", "-ec", commands)
+    record = read(reader.folder / f"{name}.json")
+    assert record.status == "done"
+    assert record.results.test_accuracy > 0.8
+
+    cell = record.cell
+    (reader.folder / "mine.yaml").write_text(
+        f"run: mine\nrecipe: quick\ngrids:\n  - {{dataset: {cell.dataset}, architecture: {cell.architecture},"
+        f" selection: {cell.selection}, k: {cell.k}, seed: 0}}\n"
+    )
+    (path,) = reader.run("slotbench", "cells", "mine.yaml").split()
+    place = reader.folder / "results" / "mine" / "cells" / path
+    place.parent.mkdir(parents=True)
+    shutil.copy(reader.folder / f"{name}.json", place)
+    assert reader.run("slotbench", "collect", "mine.yaml") == "1 done\n"
+    index = reader.folder / reader.run("slotbench", "report", "mine").strip()
+    assert name in index.read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    text = re.sub(r"^```.*?^```$|`[^`\n]*`", "", page.read_text(), flags=re.M | re.S)
+    for address in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"\w+:", address):
+            continue
+        path, _, anchor = unquote(address).partition("#")
+        target = (page.parent / path) if path else page
+        if "report/reference" in path and not (ROOT / "report" / "reference").exists():
+            continue  # the reference run has not been reported yet
+        assert target.exists(), address
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(), re.M)
+            assert anchor in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}, address
+
+
+def test_files_and_tests_that_the_pages_name_are_there():
+    """What stands in backticks and looks like a path of the project."""
+    for page in PAGES:
+        for name in re.findall(r"`((?:slotbench|tests|config|docs|workflow|benchmarks|profiles)/[\w./-]+)`", page.read_text()):
+            assert (ROOT / name).exists(), f"{page.name}: {name}"
+
+
+def test_the_method_page_counts_levels_as_they_are():
+    page = (ROOT / "docs" / "method.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (\d+\.\d) \|$", page, re.M)
+    assert len(rows) >= 7
+    for k, mean in rows:
+        options = Options(5000, int(k), seed=0, layer=0, option_bound=1.0, score_bound=1.0)
+        levels = np.diff(build(options, np.float32).first).mean()
+        assert abs(levels - float(mean)) < 0.1, (k, levels)
+
+
+def test_every_file_that_names_the_version_names_the_same():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    project = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M)
+    assert newest is not None
+    assert project is not None
+    assert citation["version"] == newest[1] == project[1]

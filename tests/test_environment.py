@@ -1,0 +1,41 @@
+"""One list of dependencies in three files: pyproject.toml, constraints.txt (pip), environment.yml (conda)."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIRED = [*map(Requirement, PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"])]
+CONDA_NAMES = {"torch": "pytorch"}
+CONDA_ONLY = {"python", "make", "pip"}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def conda() -> dict[str, Requirement]:
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    return {one.name: one for one in map(Requirement, (line for line in listed if isinstance(line, str)))}
+
+
+def test_conda_installs_the_packages_that_pip_does_within_the_same_bounds():
+    wanted = {CONDA_NAMES.get(one.name, one.name): one.specifier for one in REQUIRED}
+    offered = {name: one.specifier for name, one in conda().items() if name not in CONDA_ONLY}
+    assert offered == wanted
+
+
+def test_conda_installs_the_python_that_pip_asks_for():
+    assert conda()["python"].specifier == Requirement(f"python{PROJECT['requires-python']}").specifier
+
+
+@pytest.mark.parametrize("required", REQUIRED, ids=str)
+def test_every_dependency_is_pinned_to_a_version_within_its_bounds(required):
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
+    version = {normal(name): pin for name, pin in pins.items()}[normal(required.name)]
+    assert version in required.specifier

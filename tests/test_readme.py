@@ -1,0 +1,69 @@
+"""README shows the committed run's numbers, as the command writes them, and no others."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from slotbench import report, table
+from slotbench.errors import InputError
+from tests import synthetic
+
+ROOT = Path(__file__).parent.parent
+BEGIN, END = report.README_MARKS
+
+
+@pytest.fixture
+def results(tmp_path) -> Path:
+    run = synthetic.SyntheticRun("made-up", "authors-code", synthetic.grid(ks=(2, 8)))
+    synthetic.train(tmp_path, run)
+    table.write(table.collect(run, tmp_path), tmp_path / run.run)
+    return tmp_path
+
+
+def test_numbers_are_written_between_the_marks_and_nowhere_else(results, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    report.update_readme(readme, "made-up", results)
+    text = readme.read_text()
+    assert text.startswith(f"before\n{BEGIN}\n")
+    assert text.endswith(f"\n{END}\nafter\n")
+    assert "old" not in text
+    report.update_readme(readme, "made-up", results)
+    assert readme.read_text() == text
+
+    sentence, _, heads, rule, *rows = text.partition(f"{BEGIN}\n")[2].partition(f"\n{END}")[0].splitlines()
+    assert sentence.startswith("lenet on mnist. Recipe authors-code, 120 to 220 epochs, trained on synthetic CPU.")
+    assert heads == "| selection | K | finetuned from | n | test accuracy (%) | published (%) |"
+    assert {line.count("|") for line in (heads, rule, *rows)} == {7}
+    frame = table.read(results / "made-up")
+    ours = table.summary(frame, ["selection", "k", "finetune"]).query("selection == 'greedy' and k == 8").iloc[0]
+    assert f"| greedy | 8 | – | 3 | {ours['mean']:.2f} ± {ours['half']:.2f} | 98.21 ± 0.02 |" in rows
+    assert any(row.startswith("| greedy | 8 | epoch 100 | 3 |") for row in rows)
+    assert any(row.startswith("| learned | – | – | 3 |") for row in rows)
+
+
+def test_networks_are_told_apart_where_there_are_several(tmp_path):
+    cells = synthetic.grid(networks=(("mnist", "lenet"), ("cifar10", "conv2")), ks=(2,), finetune=())
+    run = synthetic.SyntheticRun("made-up", "authors-code", cells)
+    synthetic.train(tmp_path, run)
+    text = report.tables.markdown(table.collect(run, tmp_path))
+    assert "| mnist | lenet | greedy | 2 |" in text
+    assert "| cifar10 | conv2 | greedy | 2 |" in text
+
+
+def test_a_file_without_the_marks_is_refused_and_left_alone(results, tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{END} {BEGIN}")
+    with pytest.raises(InputError, match="put both where the numbers belong"):
+        report.update_readme(readme, "made-up", results)
+    assert readme.read_text() == f"{END} {BEGIN}"
+
+
+def test_the_committed_readme_is_what_the_committed_run_makes_of_it(tmp_path):
+    if not (ROOT / "results" / "reference" / "cells.csv").exists():
+        pytest.skip("the reference run has no table yet")
+    copy = tmp_path / "README.md"
+    shutil.copy(ROOT / "README.md", copy)
+    report.update_readme(copy, "reference", ROOT / "results")
+    assert copy.read_text() == (ROOT / "README.md").read_text(), "run `slotbench readme`"

@@ -1,0 +1,130 @@
+"""Recipes say for every cell how it is trained, as the protocol's sources do, and refuse what they cannot say."""
+
+import pytest
+
+from slotbench import recipes
+from slotbench.architectures import ARCHITECTURES
+from slotbench.cells import Cell
+from slotbench.data.datasets import DATASETS
+from slotbench.errors import InputError
+from slotbench.selection import SELECTIONS
+
+
+def cell(recipe="paper", architecture="lenet", selection="greedy", k=8, finetune="none") -> Cell:
+    dataset = "mnist" if architecture == "lenet" else "cifar10"
+    return Cell(recipe, dataset, architecture, selection, k, finetune, 0).checked()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of recipes of the test's own."""
+    monkeypatch.setattr(recipes, "FOLDER", tmp_path)
+    recipes.load.cache_clear()
+    recipes.of.cache_clear()
+    yield tmp_path
+    recipes.load.cache_clear()
+    recipes.of.cache_clear()
+
+
+def test_every_cell_that_can_be_named_has_every_hyper_parameter():
+    for recipe in ("paper", "authors-code"):
+        for name, architecture in ARCHITECTURES.items():
+            for dataset, entry in DATASETS.items():
+                for selection, rule in SELECTIONS.items():
+                    if entry.shape == architecture.input_shape:
+                        one = Cell(recipe, dataset, name, selection, 8 if rule.has_options else 1, "none", 0)
+                        assert recipes.of(one.checked()).epochs >= 100
+
+
+@pytest.mark.parametrize(
+    ("of", "expected"),
+    [
+        (cell(), {"learning_rate": 0.2, "epochs": 200, "weight_decay": 1e-4, "score_bounds": (1.0, 0.1)}),
+        (cell(k=16), {"learning_rate": 0.1}),
+        (cell(selection="probabilistic"), {"learning_rate": 25.0, "evaluate_by": "highest"}),
+        (cell(architecture="vgg19"), {"epochs": 220, "flip": True, "normalise": True}),
+        (cell(architecture="conv6", selection="learned", k=1), {"epochs": 330, "padding": (1, 1, 1)}),
+        (cell("authors-code"), {"learning_rate": 0.1, "epochs": 120, "weight_decay": 0.0, "flip": False}),
+        (cell("authors-code", k=16), {"learning_rate": 0.01}),
+        (cell("authors-code", selection="probabilistic"), {"learning_rate": 50.0, "epochs": 160}),
+        (cell("authors-code", "conv6", "probabilistic"), {"learning_rate": 25.0, "epochs": 180}),
+        (cell("authors-code", selection="learned", k=1), {"learning_rate": 0.01, "epochs": 220}),
+        (cell("authors-code", "conv2"), {"epochs": 140, "padding": (0, 0, 1), "weight_decay": 0.0}),
+        (cell("authors-code", "vgg19"), {"epochs": 120, "weight_decay": 1e-4}),
+        (cell("authors-code", finetune="e100"), {"learning_rate": 0.01, "epochs": 220}),
+    ],
+)
+def test_says_what_the_protocol_says(of, expected):
+    recipe = recipes.of(of)
+    assert {name: getattr(recipe, name) for name in expected} == expected
+
+
+def test_the_papers_warm_restarts_are_at_epochs_25_75_and_175():
+    import torch
+
+    from slotbench.training import schedule
+
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = schedule(optimizer, recipes.of(cell()).schedule)
+    rates = []
+    for _ in range(200):
+        rates.append(optimizer.param_groups[0]["lr"])
+        scheduler.step()
+    assert [epoch for epoch in range(1, 200) if rates[epoch] > rates[epoch - 1]] == [25, 75, 175]
+
+
+def test_finetuning_in_the_paper_ends_where_learning_from_scratch_ends():
+    for architecture in ARCHITECTURES:
+        finetuned = recipes.of(cell(architecture=architecture, finetune="e100"))
+        assert finetuned.epochs == recipes.of(cell(architecture=architecture, selection="learned", k=1)).epochs
+
+
+@pytest.mark.parametrize(
+    ("finetune", "words"), [("e99", "keeps no checkpoint of epoch 99"), ("e200", "so nothing is left")]
+)
+def test_a_checkpoint_that_is_not_kept_or_leaves_nothing_is_refused(finetune, words):
+    with pytest.raises(InputError, match=words):
+        recipes.of(cell(finetune=finetune))
+
+
+def test_an_unknown_recipe_is_told_with_the_nearest_one():
+    with pytest.raises(InputError, match="recipe 'papr': unknown; did you mean 'paper'\\?"):
+        recipes.load("papr")
+    with pytest.raises(InputError, match="unknown"):
+        recipes.load("../recipes/paper")
+
+
+GOOD = """about: a test's own
+base: {epochs: 2, learning_rate: 0.1, option_bound: 1.0, score_bounds: [1.0, 1.0], evaluate_by: sampling}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD.replace("epochs", "epoch"), "setting 'epoch': unknown; did you mean 'epochs'"),
+        (GOOD.replace("epochs: 2", "epochs: 0"), "epochs"),
+        (GOOD.replace("0.1", "-0.1"), "learning_rate"),
+        (GOOD.replace("0.1", ".nan"), "learning_rate"),
+        (GOOD.replace("sampling", "luck"), "evaluate_by"),
+        (GOOD.replace("[1.0, 1.0]", "[0.0, 1.0]"), "score"),
+        (GOOD + "rules: [{when: {sed: 1}, set: {}}]", "sed"),
+        (GOOD + "rules: [{when: {selection: greedy}}]", "set"),
+        ("about: [", "own.yaml"),
+        ("", "own.yaml"),
+        ("base: !!python/object/apply:os.system [ls]", "own.yaml"),
+    ],
+)
+def test_a_bad_recipe_is_refused_in_one_sentence_that_names_it(folder, text, words):
+    (folder / "own.yaml").write_text(text)
+    with pytest.raises(InputError, match=words) as caught:
+        recipes.of(Cell("own", "mnist", "lenet", "greedy", 8, "none", 0))
+    assert "own" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_is_a_file_away(folder):
+    (folder / "own.yaml").write_text(GOOD + "rules: [{when: {k_up_to: 4}, set: {learning_rate: 0.5}}]")
+    assert recipes.names() == ["own"]
+    rates = [recipes.of(Cell("own", "mnist", "lenet", "greedy", k, "none", 0)).learning_rate for k in (2, 4, 5)]
+    assert rates == [0.5, 0.5, 0.1]

@@ -1,0 +1,248 @@
+"""The workflow, by Snakemake itself in a copy of the project."""
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slotbench import config, provenance, recipes, records
+from slotbench.cells import Cell
+from tests import synthetic
+
+ROOT = Path(__file__).parent.parent
+CELLS = config.load(ROOT / "config" / "quick.yaml").cells()
+GREEDY = Cell("quick", "digits", "lenet", "greedy", 8, "none", 0)
+FINETUNED = Cell("quick", "digits", "lenet", "greedy", 8, "e4", 0)
+
+
+class Tree:
+    """A copy of the project without its results, and Snakemake in it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        hidden = shutil.ignore_patterns("__pycache__")
+        for name in ("workflow", "profiles", "config", "slotbench"):
+            shutil.copytree(ROOT / name, folder / name, ignore=hidden)
+        shutil.copy(ROOT / "Snakefile", folder)
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {
+            "PYTHONPATH": str(self.folder),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        command = [sys.executable, "-m", "snakemake", *arguments]
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
+
+    def planned(self, *arguments: str) -> dict[str, set[str]]:
+        """What a dry run says it would run: the first output of each job, by rule."""
+        done = self.snakemake("-n", *arguments)
+        assert done.returncode == 0, done.stderr
+        plan: dict[str, set[str]] = {}
+        for rule, output in re.findall(
+            r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    output: ([^\s,]+)", done.stdout + done.stderr, re.M
+        ):
+            plan.setdefault(rule, set()).add(output)
+        return plan
+
+    def trained(self, *arguments: str) -> set[Cell]:
+        return {Cell.from_path(path) for path in self.planned(*arguments).get("train", set())}
+
+    def record(self, cell: Cell) -> Path:
+        return self.folder / "results" / "quick" / "cells" / cell.path
+
+    def finish(self, cells=CELLS) -> None:
+        """Records of `cells` as today's code and recipes would make them, with checkpoints and data."""
+        (self.folder / "data").mkdir(exist_ok=True)
+        (self.folder / "data" / "digits.safetensors").touch()
+        for cell in cells:
+            record, recipe = synthetic.record(cell), recipes.of(cell)
+            record = record.model_copy(
+                update={
+                    "recipe": json.loads(recipe.model_dump_json()),
+                    "provenance": record.provenance.model_copy(update={"fingerprint": provenance.fingerprint(cell)}),
+                    "weights": {f"e{epoch}": "0" * 64 for epoch in recipe.checkpoints},
+                }
+            )
+            records.write(record, self.record(cell))
+            for name in record.weights:
+                path = records.weights_path(self.record(cell), name)
+                path.parent.mkdir(exist_ok=True)
+                path.touch()
+
+
+QUICK = ("--configfile", "config/quick.yaml")
+
+
+@pytest.fixture
+def tree(tmp_path) -> Tree:
+    return Tree(tmp_path)
+
+
+@pytest.fixture
+def finished(tree) -> Tree:
+    tree.finish()
+    return tree
+
+
+def test_by_default_the_papers_whole_grid_is_trained_and_then_reported(tree):
+    plan = tree.planned()
+    cells = config.load(ROOT / "config" / "config.yaml").cells()
+    assert {Cell.from_path(path) for path in plan["train"]} == set(cells)
+    assert plan["fetch"] == {"data/mnist.safetensors", "data/cifar10.safetensors"}
+    assert plan["complete_report"] == {"results/paper/cells.csv"}
+
+
+def test_another_config_stands_alone(tree):
+    plan = tree.planned(*QUICK)
+    assert {Cell.from_path(path) for path in plan["train"]} == set(CELLS)
+    assert plan["fetch"] == {"data/digits.safetensors"}
+    assert all(path.startswith("results/quick/") for path in plan["train"] | plan["complete_report"])
+
+
+def test_one_cell_is_trained_by_its_path_with_what_it_starts_from(tree):
+    path = f"results/quick/cells/{FINETUNED.path}"
+    assert tree.trained(path) == {FINETUNED, GREEDY}
+    done = tree.snakemake("-n", path.replace("digits", "digts"))
+    assert done.returncode == 1
+    assert "dataset 'digts': unknown; did you mean 'digits'?" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--configfile", "bad.yaml"], "slotbench: recipe 'quik': unknown; did you mean 'quick'?"),
+        (["--config", "run=other"], "slotbench: --config: not supported; write a config file"),
+        (["--configfile", "config/quick.yaml", "config/mnist.yaml"], "slotbench: --configfile: name one"),
+    ],
+)  # fmt: skip
+def test_a_mistake_ends_in_one_sentence_and_status_1(tree, arguments, sentence):
+    text = (tree.folder / "config" / "quick.yaml").read_text()
+    (tree.folder / "bad.yaml").write_text(text.replace("recipe: quick", "recipe: quik"))
+    done = tree.snakemake("-n", *arguments)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert 'File "' not in done.stderr
+
+
+def test_a_clone_trains_nothing_that_has_been_trained(finished):
+    """Git keeps no file times, no data and no weights."""
+    shutil.rmtree(finished.folder / "data")
+    for path in [*finished.folder.rglob("*")]:
+        if path.suffix == ".safetensors":
+            path.unlink()
+        elif path.is_file():
+            time = 1.7e9 + random.random() * 1e6
+            os.utime(path, (time, time))
+    assert not {"train", "fetch"} & finished.planned(*QUICK).keys()
+
+    # One cell more needs its data again, and its parent's checkpoint: nobody else's
+    finished.record(FINETUNED).unlink()
+    plan = finished.planned(*QUICK)
+    assert {Cell.from_path(path) for path in plan["train"]} == {FINETUNED, GREEDY}
+    assert plan["fetch"] == {"data/digits.safetensors"}
+
+
+def test_a_missing_record_is_made_again_from_the_checkpoint_that_is_there(finished):
+    finished.record(FINETUNED).unlink()
+    assert finished.trained(*QUICK) == {FINETUNED}
+
+
+def test_a_missing_parent_does_not_concern_the_cell_that_started_from_it(finished):
+    finished.record(GREEDY).unlink()
+    assert finished.trained(*QUICK) == {GREEDY}
+
+
+def test_an_unreadable_record_is_made_again_with_what_started_from_it(finished):
+    finished.record(GREEDY).write_text("{")
+    assert finished.trained(*QUICK) == {GREEDY, FINETUNED}
+
+
+def test_changed_code_trains_the_cells_that_it_concerns_again(finished):
+    code = finished.folder / "slotbench" / "selection" / "probabilistic.py"
+    code.write_text(code.read_text() + "\n\nCHANGED = 1\n")
+    probabilistic = {cell for cell in CELLS if cell.selection == "probabilistic"}
+    assert finished.trained(*QUICK) == probabilistic
+
+    # ... and those that started from them, wherever one begins
+    code = finished.folder / "slotbench" / "selection" / "greedy.py"
+    code.write_text(code.read_text() + "\n\nCHANGED = 1\n")
+    assert finished.trained(*QUICK) == {cell for cell in CELLS if cell.selection != "learned"}
+    assert finished.trained(f"results/quick/cells/{FINETUNED.path}") == {FINETUNED, GREEDY}
+
+
+def test_a_changed_recipe_trains_the_cells_that_use_it_again(finished):
+    recipe = finished.folder / "config" / "recipes" / "quick.yaml"
+    text = recipe.read_text()
+    assert "- when: {selection: learned}\n    set: {learning_rate: 0.05}" in text
+    recipe.write_text(
+        text.replace(
+            "{selection: learned}\n    set: {learning_rate: 0.05}",
+            "{selection: learned}\n    set: {learning_rate: 0.06}",
+        )
+    )
+    assert finished.trained(*QUICK) == {cell for cell in CELLS if cell.selection == "learned"}
+
+
+def test_report_never_trains_and_draws_again_what_has_changed(finished):
+    finished.record(GREEDY).unlink()
+    finished.record(FINETUNED).write_text("{")
+    assert not {"train", "fetch"} & finished.planned("report", *QUICK).keys()
+    done = finished.snakemake("report", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert (finished.folder / "report" / "quick" / "index.html").exists()
+    rows = (finished.folder / "results" / "quick" / "cells.csv").read_text()
+    assert rows.count(",missing,") == 1
+    assert rows.count(",failed,") == 1
+    assert finished.planned("report", *QUICK) == {}
+
+    text = finished.record(CELLS[0]).read_text()
+    finished.record(CELLS[0]).write_text(text.replace('"done"', '"diverged"'))
+    assert finished.planned("report", *QUICK).keys() == {"report"}
+    finished.record(CELLS[0]).write_text(text)
+    os.utime(finished.record(CELLS[0]), (0, 0))
+    assert finished.planned("report", *QUICK) == {}
+    finished.record(CELLS[1]).unlink()
+    assert finished.planned("report", *QUICK).keys() == {"report"}
+
+
+def test_a_finished_run_is_reported_once(finished):
+    done = finished.snakemake(*QUICK)
+    assert done.returncode == 0, done.stderr
+    assert finished.planned(*QUICK) == {}
+    page = finished.folder / "page.html"
+    done = finished.snakemake(*QUICK, "--report", page.name)
+    assert done.returncode == 0, done.stderr
+    assert page.stat().st_size > 100_000
+
+
+def test_the_cells_beside_a_failing_one_are_trained_and_reported(tree):
+    """Real training, of two epochs; the data of one cell is not what it should be."""
+    (tree.folder / "config" / "recipes" / "brief.yaml").write_text(
+        "about: two epochs\n"
+        "base: {epochs: 2, checkpoints: [1], learning_rate: 0.1, option_bound: 1.7, score_bounds: [1, 1],"
+        " evaluate_by: sampling}\n"
+    )
+    (tree.folder / "brief.yaml").write_text(
+        "run: brief\nrecipe: brief\ngrids:\n"
+        "  - {dataset: digits, architecture: lenet, selection: greedy, k: 2, finetune: [none, e1], seed: 0}\n"
+        "  - {dataset: mnist, architecture: lenet, selection: learned, seed: 0}\n"
+    )
+    data = tree.folder / "data" / "mnist.safetensors"
+    data.parent.mkdir()
+    data.write_bytes(b"altered")
+    done = tree.snakemake("--configfile", "brief.yaml", "--cores", "1", "--keep-going")
+    assert done.returncode == 1
+    assert "slotbench: data/mnist.safetensors" in done.stdout + done.stderr
+    assert tree.trained("--configfile", "brief.yaml") == {Cell("brief", "mnist", "lenet", "learned", 1, "none", 0)}
+    done = tree.snakemake("report", "--configfile", "brief.yaml")
+    assert done.returncode == 0, done.stderr
+    rows = (tree.folder / "results" / "brief" / "cells.csv").read_text()
+    assert rows.count(",done,") == 2
+    assert rows.count("\n") == 4

@@ -1,0 +1,16 @@
+# Datasets: each fetched and verified once, and stored as one file that every cell reads.
+
+
+localrules:
+    fetch,
+
+
+rule fetch:
+    output:
+        "data/{dataset}.safetensors",
+    log:
+        "logs/fetch/{dataset}.log",
+    benchmark:
+        "logs/fetch/{dataset}.tsv"
+    shell:
+        "slotbench fetch {wildcards.dataset} --data-dir data > {log} 2>&1"

@@ -1,0 +1,73 @@
+# One cell to one record. Only the record is declared as output: Snakemake deletes what a failed job declared, and
+# the weights beside it are what training goes on from.
+
+GPU = int(any(Path("/proc/driver/nvidia/gpus").glob("*")))
+
+
+def cell_of(wildcards):
+    return Cell.from_path(f"{wildcards.cell}.json")
+
+
+def recipe_of(wildcards):
+    return recipes.of(cell_of(wildcards))
+
+
+def record_of(wildcards):
+    return Path("results", wildcards.run, "cells", f"{wildcards.cell}.json")
+
+
+def parent_of(wildcards):
+    """The record of the cell that a finetuned one starts from."""
+    record = record_of(wildcards)
+    return record.parent.parent / "none" / record.name if cell_of(wildcards).parent else None
+
+
+def lost_checkpoint(record, name):
+    """Whether a record tells of weights that are not there: they are not committed, so a clone lacks them."""
+    kept = record.exists() and name in records.read(record).weights
+    return kept and not records.weights_path(record, name).exists()
+
+
+def train_input(wildcards):
+    """The data and the parent's record. For a record that stands they are ancient, and need not be there: a clone
+    writes all files anew, so times say nothing, and lacks data. A record whose code or recipe, or whose parent's, has
+    changed since is forced, as Snakemake itself forces what an interrupted job left."""
+    cell, record, parent = cell_of(wildcards), record_of(wildcards), parent_of(wildcards)
+    lineage = [(cell, record), (cell.parent, parent)] if parent else [(cell, record)]
+    again = {path for one, path in lineage if path.exists() and provenance.stale(one, path)}
+    runs = bool(again) or not record.exists()
+    if runs and parent and parent not in again and lost_checkpoint(parent, cell.finetune):
+        again.add(parent)
+    if again:
+        again.add(record)
+    workflow.dag.forcefiles.update(map(str, again))
+    needed = {"data": f"data/{cell.dataset}.safetensors"} | ({"parent": str(parent)} if parent else {})
+    return {name: path if runs else ancient(path) for name, path in needed.items() if runs or Path(path).exists()}
+
+
+rule train:
+    input:
+        unpack(train_input),
+    output:
+        "results/{run}/cells/{cell}.json",
+    log:
+        "logs/{run}/{cell}.log",
+    benchmark:
+        "logs/{run}/{cell}.tsv"
+    wildcard_constraints:
+        run="[^/]+",
+        cell="([^/]+/){6}[^/]+",
+    params:
+        # Functions of `input` are no trigger: Snakemake compares only the other params with those of the last time.
+        cell=lambda wildcards, input: cell_of(wildcards),
+        parent=lambda wildcards, input: f"--parent {input.parent}" if "parent" in input.keys() else "",
+    threads: lambda wildcards: recipe_of(wildcards).threads
+    resources:
+        gpu=GPU,
+        mem_mb=lambda wildcards: 4000 if cell_of(wildcards).architecture == "lenet" else 12000,
+        runtime=lambda wildcards: 30 + 5 * recipe_of(wildcards).epochs,
+    shell:
+        "slotbench train --dataset {params.cell.dataset} --architecture {params.cell.architecture}"
+        " --selection {params.cell.selection} --k {params.cell.k} --finetune {params.cell.finetune}"
+        " --seed {params.cell.seed} --recipe {params.cell.recipe} {params.parent} --out {output}"
+        " --data-dir data > {log} 2>&1"
