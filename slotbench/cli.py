@@ -155,14 +155,14 @@ def report(run: str) -> None:
 def why(record: Path) -> None:
     """Say what would make a cell train again, or that nothing would."""
     from slotbench.cells import Cell
-    from slotbench.provenance import stale
+    from slotbench.provenance import parent_of, stale
 
     cell = Cell.from_path(record)
     if not record.exists():
         print(f"{record}: there is no record yet")
         return
     print(f"{record}: {stale(cell, record) or 'up to date'}")
-    if cell.parent is not None and (parent := record.parent.parent / "none" / record.name).exists():
+    if cell.parent is not None and (parent := parent_of(record)).exists():
         print(f"{parent}: {stale(cell.parent, parent) or 'up to date'}")
 
 

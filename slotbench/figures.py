@@ -115,8 +115,7 @@ class Entry:
         panels = []
         for (dataset, architecture), rows in means.groupby(NETWORK, sort=False):
             low, high = (
-                f"{row['mean']:.2f} % ({method(row)})"
-                for _, row in rows.sort_values("mean").iloc[[0, -1]].iterrows()
+                f"{row['mean']:.2f} % ({method(row)})" for _, row in rows.sort_values("mean").iloc[[0, -1]].iterrows()
             )
             panels.append(f"{architecture} on {dataset}: from {low} to {high}")
         return f"Chart. {self.title}. Mean test accuracy, {'; '.join(panels)}. The tables hold every value."
@@ -256,9 +255,7 @@ def _points(
         x[some], means["mean"][some], means["half"][some], fmt=look.marker, color=look.colour, capsize=2,
         elinewidth=0.9, capthick=0.9, zorder=zorder,
     )  # fmt: skip
-    ax.plot(
-        x[~some], means["mean"][~some], look.marker, color=look.colour, markerfacecolor="white", zorder=zorder
-    )
+    ax.plot(x[~some], means["mean"][~some], look.marker, color=look.colour, markerfacecolor="white", zorder=zorder)
 
 
 def _published(ax: Axes, rows: pd.DataFrame, selection: str, *, shift: float = 1.0) -> pd.DataFrame:
@@ -364,10 +361,7 @@ def greedy_vs_probabilistic(done: pd.DataFrame) -> Figure | None:
     shows="A random network (K = 1) and greedy selection among two options (K = 2)." + PAPER,
     needs="greedy cells at K = 1 and at K = 2 of one network",
     rows=lambda cells: cells[
-        cells["decides"]
-        & (cells["finetune"] == "none")
-        & (cells["selection"] == "greedy")
-        & cells["k"].isin([1, 2])
+        cells["decides"] & (cells["finetune"] == "none") & (cells["selection"] == "greedy") & cells["k"].isin([1, 2])
     ],
 )
 def random_vs_two(done: pd.DataFrame) -> Figure | None:
@@ -445,9 +439,7 @@ def finetuning(done: pd.DataFrame) -> Figure | None:
     shows="Greedy selection over K, and learned weights as horizontal lines, under each recipe; solid is the "
     "recipe that decides.",
     needs="greedy cells at K ≥ 2 of two or more recipes",
-    rows=lambda cells: _selected(cells.assign(decides=True), ["greedy", "learned"]).assign(
-        decides=cells["decides"]
-    ),
+    rows=lambda cells: _selected(cells.assign(decides=True), ["greedy", "learned"]).assign(decides=cells["decides"]),
 )
 def recipes(done: pd.DataFrame) -> Figure | None:
     """How far the numbers depend on which source's hyper-parameters are used."""

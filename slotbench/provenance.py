@@ -7,6 +7,7 @@ tree. Comments, docstrings and formatting are not in the tree, and modules that 
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
 import json
@@ -112,9 +113,19 @@ def stale(cell: Cell, record: Path) -> str | None:
     for setting in now.keys() | recipe.keys():
         if recipe.get(setting) != now.get(setting):
             return f"recipe '{cell.recipe}' changed: {setting} was {recipe.get(setting)} and is {now.get(setting)}"
+    if cell.parent is not None:
+        kept = parent_of(record)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a parent that cannot be read runs first
+            if json.loads(kept.read_bytes())["weights"][cell.finetune] != old["provenance"]["started_from"]:
+                return f"{kept} was trained again since, to another checkpoint {cell.finetune}"
     current = fingerprint(cell)
     changed = sorted(name for name in current.keys() | made_by.keys() if current.get(name) != made_by.get(name))
     return f"code changed: {', '.join(changed)}" if changed else None
+
+
+def parent_of(record: Path) -> Path:
+    """Where the record of the cell lies that a finetuned cell starts from, in the layout of `Cell.path`."""
+    return record.parent.parent / "none" / record.name
 
 
 def commit() -> tuple[str | None, bool | None]:

@@ -7,15 +7,16 @@ a later rule overrides an earlier one. config/recipes/README.md lists the settin
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from slotbench import documents
 from slotbench.cells import Cell
+from slotbench.documents import Mistake, Place
 from slotbench.errors import InputError, unknown
-from slotbench.records import first_problem
 
 FOLDER = Path(__file__).parent.parent / "config" / "recipes"
 
@@ -116,11 +117,18 @@ class RecipeFile(Part):
 
     @model_validator(mode="after")
     def known_settings(self) -> RecipeFile:
-        for settings in (self.base, *(rule.set for rule in self.rules)):
+        for place, settings in self.settings():
             for name in settings:
                 if name not in Recipe.model_fields:
-                    raise ValueError(unknown("setting", name, Recipe.model_fields))
+                    raise Mistake((*place, name), unknown("setting", name, Recipe.model_fields))
         return self
+
+    def settings(self, cell: Cell | None = None) -> Iterator[tuple[Place, dict[str, Any]]]:
+        """The settings for `cell` (without one, all there are), and their place in the file; later ones count."""
+        yield ("base",), self.base
+        for number, rule in enumerate(self.rules):
+            if cell is None or rule.when.matches(cell):
+                yield ("rules", number, "set"), rule.set
 
 
 def names() -> list[str]:
@@ -129,30 +137,30 @@ def names() -> list[str]:
 
 
 @functools.cache
-def load(name: str) -> RecipeFile:
-    path = FOLDER / f"{name}.yaml"
+def load(name: str) -> tuple[RecipeFile, documents.Document]:
+    """The recipe `name`, and the document that it stands in."""
     if name not in names():
         raise InputError(unknown("recipe", name, names()))
-    try:
-        return RecipeFile.model_validate(yaml.safe_load(path.read_text()))
-    except ValidationError as error:
-        raise InputError(f"{path}: {first_problem(error)}") from error
+    document = documents.read(FOLDER / f"{name}.yaml")
+    return documents.validated(document, RecipeFile, {"rules": Rule, "when": When}), document
 
 
 @functools.cache
 def of(cell: Cell) -> Recipe:
     """Every hyper-parameter of `cell`; an `InputError` if its recipe does not say, or the cell cannot be so trained."""
-    file = load(cell.recipe)
-    settings = dict(file.base)
-    for rule in file.rules:
-        if rule.when.matches(cell):
-            settings |= rule.set
+    file, document = load(cell.recipe)
+    settings: dict[str, Any] = {}
+    places: dict[str, Place] = {}
+    for place, some in file.settings(cell):
+        settings |= some
+        places |= {name: (*place, name) for name in some}
     try:
         recipe = Recipe.model_validate(settings)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        place = ".".join(map(str, problem["loc"])) or "settings"
-        raise InputError(f"recipe '{cell.recipe}': {place} of {cell}: {problem['msg']}") from error
+        name = str(problem["loc"][0]) if problem["loc"] else "recipe"
+        mistake = Mistake(places.get(name, ()), f"{name} of {cell}: {problem['msg']}")
+        raise document.at(mistake) from None
     if (parent := cell.parent) is not None:
         kept = [epoch for epoch in of(parent).checkpoints if epoch <= of(parent).epochs]
         if cell.start_epoch not in kept:

@@ -104,6 +104,8 @@ class Provenance(Part):
     """the dataset's arrays and their SHA-256, from data/hashes.csv"""
     fingerprint: dict[str, str]
     """each module that the cell can execute, and the hash of its syntax tree"""
+    started_from: str | None
+    """the SHA-256 of the checkpoint that a finetuned cell started from"""
     finished: str
     """UTC, ISO 8601"""
 

@@ -68,7 +68,7 @@ def collect(run: Run, results: Path) -> pd.DataFrame:
     frame.attrs = {
         "run": run.run,
         "recipe": run.recipe,
-        "about": {name: recipes.load(name).about for name in sorted({cell.recipe for cell in run.cells()})},
+        "about": {name: recipes.load(name)[0].about for name in sorted({cell.recipe for cell in run.cells()})},
         "outside": sorted(found - set(frame["record"])),
     }
     return frame

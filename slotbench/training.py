@@ -70,7 +70,8 @@ def train(cell: Cell, out: Path, data_dir: Path, parent: Path | None, progress: 
         if waited and out.exists() and provenance.stale(cell, out) is None:
             return read(out)  # whoever held the lock has done the work
         session = Session(cell, recipe, data, device)
-        if start is not None:
+        if parent is not None and start is not None:
+            session.started_from = sha256(weights_path(parent, cell.finetune))
             session.network.load_state_dict({name: tensor.to(device) for name, tensor in start.items()})
         any(session.take_up(state) for state in resume.read(folder))
         return run(session, out, progress)
@@ -162,6 +163,7 @@ class Session:
         self.tests: list[dict[str, Any]] = []
         self.curves: dict[str, list[Any]] = {"train_loss": [], "validation_accuracy": [], "changed": []}
         self.earlier_seconds = 0.0
+        self.started_from: str | None = None
 
     @property
     def diverged(self) -> bool:
@@ -235,6 +237,7 @@ class Session:
             "recipe": json.loads(self.recipe.model_dump_json()),
             "fingerprint": provenance.fingerprint(self.cell),
             "device": machine.name(self.device),
+            "started_from": self.started_from,
         }
 
     def state(self, seconds: float) -> resume.State:
@@ -316,6 +319,7 @@ class Session:
                 threads=self.recipe.threads,
                 data=dict(self.data.hashes),
                 fingerprint=provenance.fingerprint(self.cell),
+                started_from=self.started_from,
                 finished=datetime.now(UTC).isoformat(timespec="seconds"),
             ),
         )

@@ -79,6 +79,7 @@ def record(cell: Cell, *, status: str = "done", epochs: int | None = None) -> re
             threads=1,
             data={},
             fingerprint={},
+            started_from=None,
             finished="2026-01-02T03:04:05Z",
         ),
     )

@@ -160,11 +160,11 @@ def test_a_mistake_is_told_in_one_sentence_with_its_line(tmp_path, old, new, sen
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "empty; a config names a run, a recipe and grids"),
-        (b"# nothing\n", "empty; a config names a run, a recipe and grids"),
+        (b"", ": empty"),
+        (b"# nothing\n", ": empty"),
         (b"\xff\xfe\x00", "not UTF-8 text"),
-        (b"- 1\n- 2\n", "a config: should have keys and values, not '[1, 2]'"),
-        (b"text", "a config: should have keys and values, not 'text'"),
+        (b"- 1\n- 2\n", "the document: should have keys and values, not '[1, 2]'"),
+        (b"text", "the document: should have keys and values, not 'text'"),
         (b"#" * 10_000_000, "larger than 256 KiB; not read"),
         (b"{" * 100_000, "nested more than 8 deep"),
     ],

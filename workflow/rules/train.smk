@@ -19,7 +19,7 @@ def record_of(wildcards):
 def parent_of(wildcards):
     """The record of the cell that a finetuned one starts from."""
     record = record_of(wildcards)
-    return record.parent.parent / "none" / record.name if cell_of(wildcards).parent else None
+    return provenance.parent_of(record) if cell_of(wildcards).parent else None
 
 
 def lost_checkpoint(record, name):
