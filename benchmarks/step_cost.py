@@ -126,7 +126,10 @@ def measure(architecture: str, ks: list[int], batch: int, device: torch.device, 
     began = time.perf_counter()
     while time.perf_counter() - began < seconds or len(running[0].turns) < 5:
         for contender in running:
-            contender.turn(max(1, 20 // (1 + running[0].connections // 10**6)))
+            # The textbook is an order of magnitude slower: few of its steps are as sure a figure.
+            contender.turn(
+                max(1, (2 if "textbook" in contender.selection else 20) // (1 + contender.connections // 10**6))
+            )
     plain = running[0].milliseconds()
     textbook = {
         (one.selection.removeprefix("textbook-").replace("textbook", "greedy"), one.k): one.milliseconds()

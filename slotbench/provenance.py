@@ -17,10 +17,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from slotbench import recipes
+from slotbench import recipes, records
 from slotbench.architectures import ARCHITECTURES
 from slotbench.cells import Cell
 from slotbench.data.datasets import DATASETS
+from slotbench.errors import InputError
 from slotbench.selection import SELECTIONS
 
 PACKAGE = Path(__file__).parent
@@ -105,20 +106,20 @@ def digest(text: str) -> str:
 def stale(cell: Cell, record: Path) -> str | None:
     """Why the cell would be trained again although `record` exists; None if the record still stands."""
     try:
-        old = json.loads(record.read_bytes())
-        recipe, made_by = old["recipe"], old["provenance"]["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return f"{record} cannot be read"
+        old = records.read(record)
+    except InputError as error:
+        return str(error)
     now = json.loads(recipes.of(cell).model_dump_json())
-    for setting in now.keys() | recipe.keys():
-        if recipe.get(setting) != now.get(setting):
-            return f"recipe '{cell.recipe}' changed: {setting} was {recipe.get(setting)} and is {now.get(setting)}"
+    for setting in now.keys() | old.recipe.keys():
+        if old.recipe.get(setting) != now.get(setting):
+            return f"recipe '{cell.recipe}' changed: {setting} was {old.recipe.get(setting)} and is {now.get(setting)}"
     if cell.parent is not None:
         kept = parent_of(record)
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a parent that cannot be read runs first
-            if json.loads(kept.read_bytes())["weights"][cell.finetune] != old["provenance"]["started_from"]:
+        with contextlib.suppress(InputError):  # a parent that cannot be read runs first
+            if records.read(kept).weights.get(cell.finetune) != old.provenance.started_from:
                 return f"{kept} was trained again since, to another checkpoint {cell.finetune}"
     current = fingerprint(cell)
+    made_by = old.provenance.fingerprint
     changed = sorted(name for name in current.keys() | made_by.keys() if current.get(name) != made_by.get(name))
     return f"code changed: {', '.join(changed)}" if changed else None
 

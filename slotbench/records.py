@@ -108,6 +108,8 @@ class Provenance(Part):
     """the SHA-256 of the checkpoint that a finetuned cell started from"""
     finished: str
     """UTC, ISO 8601"""
+    sha256: str | None = None
+    """of all the rest of the record: `text` adds it, `read` checks it"""
 
 
 class Record(Part):
@@ -145,7 +147,9 @@ def atomic(path: Path, mode: Literal["w", "wb"] = "w") -> Iterator[IO[Any]]:
             os.fsync(file.fileno())
         Path(part).chmod(0o644)
         Path(part).replace(path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk's error does not say which file
         Path(part).unlink(missing_ok=True)
         raise
 
@@ -155,21 +159,34 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def text(record: Record) -> str:
+    """The record's file, with the checksum of the rest: a changed digit is still a number."""
+    sealed = record.provenance.model_copy(update={"sha256": checksum(record)})
+    return record.model_copy(update={"provenance": sealed}).model_dump_json(indent=1) + "\n"
+
+
 def write(record: Record, path: Path) -> None:
     with atomic(path) as file:
-        file.write(record.model_dump_json(indent=1) + "\n")
+        file.write(text(record))
 
 
 def read(path: Path) -> Record:
-    """The record at `path`; an `InputError` names what is wrong with it."""
+    """The record at `path`, as it was before it was written; an `InputError` names what is wrong with the file."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: larger than any record; not read")
-        return Record.model_validate_json(path.read_bytes())
+        record = Record.model_validate_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
     except (ValidationError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a record: {first_problem(error)}; train its cell again") from error
+    if record.provenance.sha256 != checksum(record):
+        raise InputError(f"{path}: not as it was written (SHA-256 differs); train its cell again")
+    return record.model_copy(update={"provenance": record.provenance.model_copy(update={"sha256": None})})
+
+
+def checksum(record: Record) -> str:
+    return hashlib.sha256(record.model_dump_json(exclude={"provenance": {"sha256"}}).encode()).hexdigest()
 
 
 def first_problem(error: Exception) -> str:

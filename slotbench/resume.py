@@ -56,10 +56,12 @@ def read(folder: Path) -> Iterator[State]:
             if digest(content) != path.stem.rpartition("-")[2]:
                 raise ValueError("its content does not match its name")
             length = int.from_bytes(content[:8], "little")
-            rest = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["state"])
-            yield State(int(path.stem.split("-")[1]), load(content), rest)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            rest = dict(json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["state"]))
+            state = State(int(path.stem.split("-")[1]), load(content), rest)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
             print(f"slotbench: {path}: damaged ({error}); going on from the state before it", file=sys.stderr)
+            continue
+        yield state
 
 
 def clear(folder: Path) -> None:

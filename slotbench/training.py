@@ -263,7 +263,7 @@ class Session:
 
     def take_up(self, state: resume.State) -> bool:
         """Goes on from `state`, if this cell wrote it under this recipe, code and device; else changes nothing."""
-        if state.rest["made_by"] != self.identity:
+        if state.rest.get("made_by") != self.identity:
             return False
         parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
         for name, tensor in state.tensors.items():

@@ -118,4 +118,4 @@ def train(results: Path, run: SyntheticRun, *, without: tuple[Cell, ...] = ()) -
         if cell not in without:
             file = path(results, run, cell)
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(record(cell).model_dump_json())
+            file.write_text(records.text(record(cell)))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-import slotbench
+from slotbench.cells import Cell
 from slotbench.records import read
 from slotbench.selection.options import Options
 from slotbench.selection.staircase import build
@@ -33,11 +33,16 @@ def section(page: Path, title: str) -> str:
 
 
 class Reader(Tree):
-    """A copy of the project, and a person who does in it what a page says."""
+    """A copy of the project whose recipe `quick` has 2 epochs, and a person who does in it what a page says."""
 
     def __init__(self, folder: Path):
         super().__init__(folder)
-        shutil.copy(ROOT / "Makefile", folder)
+        for name in ("Makefile", "constraints.txt", "pyproject.toml"):
+            shutil.copy(ROOT / name, folder)
+        recipe = folder / "config" / "recipes" / "quick.yaml"
+        brief = recipe.read_text().replace("epochs: 12", "epochs: 2").replace("[4, 12]", "[1, 2]")
+        assert "\n  epochs: 2\n" in brief
+        recipe.write_text(brief)
         bin_folder = folder / "bin"
         bin_folder.mkdir()
         (bin_folder / "slotbench").write_text(f"#!{sys.executable}\nfrom slotbench.cli import main\nmain()\n")
@@ -91,37 +96,31 @@ def test_readmes_commands_run(number, reader):
     reader.run("bash", "-c", dry + blocks((ROOT / "README.md").read_text(), "sh")[number])
 
 
-@pytest.mark.parametrize(
-    ("title", "name"), [("An architecture", "shallow"), ("A selection rule", "nearest"), ("A dataset", "bars")]
-)
-def test_what_docs_adding_adds_is_trained_and_reported(title, name, reader):
-    page = section(ROOT / "docs" / "adding.md", title)
-    for language in ("python", "yaml"):
-        for block in blocks(page, language):
+def test_what_docs_adding_adds_is_trained_and_reported(reader):
+    added = {"An architecture": "shallow", "A selection rule": "nearest", "A dataset": "bars"}
+    grids = []
+    for title, name in added.items():
+        page = section(ROOT / "docs" / "adding.md", title)
+        for block in blocks(page, "python") + blocks(page, "yaml"):
             if block.startswith("# "):
                 reader.put(block)
-    for block in blocks(page, "csv"):  # hashes: the page's code prints them
-        (code,) = [code for code in blocks(page, "python") if not code.startswith("# ")]
-        assert reader.run(sys.executable, "-c", code) == block.partition("\n")[2]
-        reader.put(block)
-    (commands,) = blocks(page, "sh")
-    reader.run("bash", "-ec", commands)
-    record = read(reader.folder / f"{name}.json")
-    assert record.status == "done"
-    assert record.results.test_accuracy > 0.8
-
-    cell = record.cell
-    (reader.folder / "mine.yaml").write_text(
-        f"run: mine\nrecipe: quick\ngrids:\n  - {{dataset: {cell.dataset}, architecture: {cell.architecture},"
-        f" selection: {cell.selection}, k: {cell.k}, seed: 0}}\n"
-    )
-    (path,) = reader.run("slotbench", "cells", "mine.yaml").split()
-    place = reader.folder / "results" / "mine" / "cells" / path
-    place.parent.mkdir(parents=True)
-    shutil.copy(reader.folder / f"{name}.json", place)
-    assert reader.run("slotbench", "collect", "mine.yaml") == "1 done\n"
-    index = reader.folder / reader.run("slotbench", "report", "mine").strip()
-    assert name in index.read_text()
+        for block in blocks(page, "csv"):  # hashes: the page's code prints them
+            (code,) = [code for code in blocks(page, "python") if not code.startswith("# ")]
+            assert reader.run(sys.executable, "-c", code) == block.partition("\n")[2]
+            reader.put(block)
+        (commands,) = blocks(page, "sh")
+        reader.run("bash", "-ec", commands)
+        record = read(reader.folder / f"{name}.json")
+        assert record.status == "done"
+        assert record.results.test_accuracy > 0.5
+        place = reader.folder / "results" / "mine" / "cells" / Cell(**record.cell.model_dump()).path
+        place.parent.mkdir(parents=True)
+        shutil.copy(reader.folder / f"{name}.json", place)
+        grids.append(record.cell.model_dump_json())
+    (reader.folder / "mine.yaml").write_text(f"run: mine\nrecipe: quick\ngrids: [{', '.join(grids)}]\n")
+    assert reader.run("slotbench", "collect", "mine.yaml") == "3 done\n"
+    index = (reader.folder / reader.run("slotbench", "report", "mine").strip()).read_text()
+    assert all(name in index for name in added.values())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -132,7 +131,7 @@ def test_every_link_leads_somewhere(page):
             continue
         path, _, anchor = unquote(address).partition("#")
         target = (page.parent / path) if path else page
-        if "report/reference" in path and not (ROOT / "report" / "reference").exists():
+        if "reference" in target.parts and not (ROOT / "report" / "reference").exists():
             continue  # the reference run has not been reported yet
         assert target.exists(), address
         if anchor:

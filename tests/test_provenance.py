@@ -1,13 +1,15 @@
 """A fingerprint names the code that a cell can execute, and changes with that code alone."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from slotbench import provenance, recipes
+from slotbench import provenance, recipes, records
 from slotbench.cells import Cell
 from slotbench.provenance import fingerprint, stale
+from tests.synthetic import record
 
 CELLS = {
     selection: Cell("quick", "digits", "lenet", selection, 2 if selection != "learned" else 1, "none", 0)
@@ -79,23 +81,21 @@ print(*sorted(name for name in sys.modules if name.startswith("slotbench.")))
     assert set(loaded) - packages <= set(fingerprint(CELLS["greedy"]))
 
 
-def test_a_record_is_stale_when_its_recipe_or_code_has_moved_on(tmp_path, monkeypatch):
-    import json
-
-    record = tmp_path / "seed0.json"
+def test_a_record_is_stale_when_its_recipe_or_code_has_moved_on(tmp_path):
+    path = tmp_path / "seed0.json"
     cell = CELLS["greedy"]
-    content = {
-        "recipe": json.loads(recipes.of(cell).model_dump_json()),
-        "provenance": {"fingerprint": fingerprint(cell)},
-    }
-    record.write_text(json.dumps(content))
-    assert stale(cell, record) is None
-    record.write_text(json.dumps(content | {"recipe": content["recipe"] | {"batch": 31}}))
-    assert stale(cell, record) == "recipe 'quick' changed: batch was 31 and is 32"
-    record.write_text(
-        json.dumps(content | {"provenance": {"fingerprint": fingerprint(cell) | {"slotbench.training": "0"}}})
-    )
-    assert stale(cell, record) == "code changed: slotbench.training"
-    for broken in ("", "[]", "{}", '{"recipe": 1, "provenance": 2}'):
-        record.write_text(broken)
-        assert "cannot be read" in str(stale(cell, record))
+    made_up = record(cell).model_dump()
+    recipe = json.loads(recipes.of(cell).model_dump_json())
+
+    def written(recipe: dict, fingerprint: dict) -> str | None:
+        provenance = made_up["provenance"] | {"fingerprint": fingerprint}
+        records.write(records.Record(**made_up | {"recipe": recipe, "provenance": provenance}), path)
+        return stale(cell, path)
+
+    assert written(recipe, fingerprint(cell)) is None
+    assert written(recipe | {"batch": 31}, fingerprint(cell)) == "recipe 'quick' changed: batch was 31 and is 32"
+    moved_on = fingerprint(cell) | {"slotbench.training": "0"}
+    assert written(recipe, moved_on) == "code changed: slotbench.training"
+    for broken in ("", "[]", "{}"):
+        path.write_text(broken)
+        assert "not a record" in str(stale(cell, path))

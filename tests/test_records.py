@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from slotbench.cells import Cell
 from slotbench.errors import InputError
-from slotbench.records import MAX_BYTES, Record, atomic, read, write
+from slotbench.records import MAX_BYTES, Record, atomic, read, text, write
 from tests.synthetic import record
 
 SYNTHETIC = record(Cell("paper", "mnist", "lenet", "greedy", 8, "none", 0))
@@ -55,6 +55,14 @@ def test_what_is_not_a_record_is_refused_in_one_sentence(content, words, tmp_pat
     assert str(path) in str(caught.value)
 
 
+def test_a_changed_digit_is_found_by_the_checksum(tmp_path):
+    path = tmp_path / "a.json"
+    write(SYNTHETIC, path)
+    path.write_text(path.read_text().replace('"connections": 266200', '"connections": 266201'))
+    with pytest.raises(InputError, match="SHA-256 differs"):
+        read(path)
+
+
 def test_a_missing_and_an_enormous_record_are_refused(tmp_path):
     with pytest.raises(InputError, match="No such file"):
         read(tmp_path / "none.json")
@@ -83,7 +91,7 @@ def mutated(value, draw):
 @given(st.data())
 def test_a_mutated_record_is_accepted_or_refused_in_one_sentence(tmp_path, data):
     path = tmp_path / "a.json"
-    path.write_text(json.dumps(mutated(json.loads(SYNTHETIC.model_dump_json()), data.draw)))
+    path.write_text(json.dumps(mutated(json.loads(text(SYNTHETIC)), data.draw)))
     try:
         read(path)
     except InputError as error:

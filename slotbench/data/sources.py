@@ -67,13 +67,16 @@ class Pinned:
 def pinned(dataset: str) -> dict[str, Pinned]:
     """The arrays that make up a dataset, by name, in the order of hashes.csv."""
     with (Path(__file__).parent / "hashes.csv").open(newline="") as file:
-        return {
+        arrays = {
             f"{row['split']}/{row['array']}": Pinned(
                 tuple(int(size) for size in row["shape"].split("x")), row["sha256_of_c_contiguous_bytes"]
             )
             for row in csv.DictReader(file)
             if row["dataset"] == dataset
         }
+    if not arrays:
+        raise InputError(f"dataset '{dataset}': hashes.csv has no hashes of it, and without them no data is used")
+    return arrays
 
 
 def check(dataset: str, arrays: Arrays) -> None:

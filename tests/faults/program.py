@@ -1,10 +1,10 @@
 """The real program, run as a process in a copy of the project that has a recipe of its own."""
 
 import os
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from subprocess import PIPE, CompletedProcess, Popen
 
 from slotbench.cells import Cell
 from tests.test_cli import SLOTBENCH
@@ -46,18 +46,24 @@ CELLS = {
 class Program(Tree):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
+        self.started: list[Popen[str]] = []
         (folder / "config" / "recipes" / "faults.yaml").write_text(RECIPE)
         done = self.run("fetch", "digits")
         assert done.returncode == 0, done.stderr
 
-    def start(self, *arguments: object, **variables: str) -> subprocess.Popen[str]:
-        """`slotbench` in this tree, with a state written at every epoch's end."""
-        environment = os.environ | {"PYTHONPATH": str(self.folder), "SLOTBENCH_RESUME_SECONDS": "0"} | variables
-        command = [SLOTBENCH, *map(str, arguments)]
-        pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=pipe, stderr=pipe, text=True)
+    def start(self, *words: object, command: Sequence[object] = (SLOTBENCH,), **variables: str) -> Popen[str]:
+        """`slotbench`, or another command, in this tree; a cell's state is written at every epoch's end."""
+        environment = os.environ | {
+            "PYTHONPATH": str(self.folder),
+            "PATH": f"{SLOTBENCH.parent}{os.pathsep}{os.environ['PATH']}",
+            "SLOTBENCH_RESUME_SECONDS": "0",
+        }
+        arguments = [str(word) for word in (*command, *words)]
+        process = Popen(arguments, cwd=self.folder, env=environment | variables, stdout=PIPE, stderr=PIPE, text=True)
+        self.started.append(process)
+        return process
 
-    def run(self, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: object, **variables: str) -> CompletedProcess[str]:
         return ended(self.start(*arguments, **variables))
 
     def training(self, one: Cell, out: Path, **changes: object) -> list[object]:
@@ -78,9 +84,9 @@ class Program(Tree):
         return out
 
 
-def ended(process: subprocess.Popen[str], seconds: float = 120) -> subprocess.CompletedProcess[str]:
+def ended(process: Popen[str], seconds: float = 120) -> CompletedProcess[str]:
     out, err = process.communicate(timeout=seconds)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    return CompletedProcess(process.args, process.returncode, out, err)
 
 
 def states(out: Path) -> list[Path]:
@@ -88,7 +94,11 @@ def states(out: Path) -> list[Path]:
     return sorted(out.with_suffix("").glob("resume-*.safetensors"))
 
 
-def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def epoch_of(state: Path) -> int:
+    return int(state.name.split("-")[1])
+
+
+def until(condition: Callable[[], object], process: Popen[str]) -> None:
     """Waits until `condition` holds, or the process has ended."""
     end = time.monotonic() + 60
     while not condition() and process.poll() is None:
@@ -96,15 +106,16 @@ def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> No
         time.sleep(0.002)
 
 
-def interrupted(process: subprocess.Popen[str], out: Path, epochs: int = 3) -> None:
-    """Kills a process that trains, when it has written so many states more; it leaves the newest two."""
-    last = len(seen := set(states(out)))
-    until(lambda: seen.update(states(out)) or len(seen) >= last + epochs, process)
-    process.kill()
-    assert ended(process).returncode == -9, "it ended before it could be killed"
+def training_begun(program: Program, one: Cell, out: Path, epoch: int = 2) -> Popen[str]:
+    """A process that trains `one` and has written its state of `epoch`, or a later one."""
+    before = set(states(out))
+    process = program.start(*program.training(one, out))
+    until(lambda: any(epoch_of(state) >= epoch for state in set(states(out)) - before), process)
+    assert process.poll() is None, ended(process).stderr
+    return process
 
 
-def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+def refused(done: CompletedProcess[str], *words: str) -> None:
     """It ended with status 2 and one sentence that has these words, after whatever it told of its progress."""
     sentence = done.stderr.splitlines()[-1] if done.stderr else ""
     assert done.returncode == 2, done.stderr

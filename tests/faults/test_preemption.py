@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.faults.program import CELLS, EPOCHS, cell, ended, interrupted, states, until
+from tests.faults.program import CELLS, EPOCHS, cell, ended, epoch_of, states, training_begun
 from tests.test_training import same
 
 NEVER = {"SLOTBENCH_RESUME_SECONDS": "3600"}
@@ -30,7 +30,7 @@ def test_sigterm_saves_the_last_epochs_end_and_the_next_start_goes_on(name, prog
     assert not out.exists()
 
     (state,) = states(out)
-    epoch = int(state.name.split("-")[1])
+    epoch = epoch_of(state)
     assert epoch >= EPOCHS // 5 - 1  # an epoch is told before its state is taken
     done = program.run(*program.training(one, out), **NEVER)
     assert done.returncode == 0, done.stderr
@@ -54,8 +54,7 @@ def test_sigterm_while_it_loads_ends_it_at_once(seconds, program, tmp_path):
 def test_of_two_starts_at_once_the_second_says_whom_it_waits_for_and_leaves_the_record(program, tmp_path):
     out = tmp_path / "seed0.json"
     words = program.training(CELLS["greedy"], out)
-    first = program.start(*words)
-    until(lambda: states(out), first)
+    first = training_begun(program, CELLS["greedy"], out)
     first.send_signal(signal.SIGSTOP)
     second = program.start(*words)
     told = second.stderr.readline()
@@ -74,8 +73,7 @@ def test_of_two_starts_at_once_the_second_says_whom_it_waits_for_and_leaves_the_
 def test_who_waits_goes_on_when_the_one_before_is_killed(program, tmp_path):
     out = tmp_path / "seed0.json"
     words = program.training(CELLS["greedy"], out)
-    first = program.start(*words)
-    until(lambda: states(out), first)
+    first = training_begun(program, CELLS["greedy"], out)
     first.send_signal(signal.SIGSTOP)
     second = program.start(*words)
     assert str(first.pid) in second.stderr.readline()
@@ -89,7 +87,9 @@ def test_who_waits_goes_on_when_the_one_before_is_killed(program, tmp_path):
 def test_a_lock_left_by_a_killed_process_is_taken_over(program, tmp_path):
     out = tmp_path / "seed0.json"
     words = program.training(CELLS["greedy"], out)
-    interrupted(program.start(*words), out)
+    killed = training_begun(program, CELLS["greedy"], out)
+    killed.kill()
+    ended(killed)
     assert (tmp_path / "seed0" / "lock").exists()
     done = program.run(*words)
     assert done.returncode == 0, done.stderr
