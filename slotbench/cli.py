@@ -95,10 +95,14 @@ def failure_noted(out: Path) -> Iterator[None]:
     except Preempted:
         print(f"slotbench: stopped by SIGTERM; its state is beside {out}, and the next start goes on", file=sys.stderr)
         sys.exit(128 + signal.SIGTERM)
-    except (OSError, *MEMORY_ERRORS) as error:
-        if not isinstance(error, OSError) and not is_out_of_memory(error):
+    except BaseException as error:
+        if isinstance(error, OSError):
+            reason = told(error)
+        # safetensors, which is written in Rust, panics when it cannot have the memory that it asks for
+        elif (isinstance(error, MEMORY_ERRORS) and is_out_of_memory(error)) or type(error).__name__ == "PanicException":
+            reason = f"{out}: out of memory ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        else:
             raise
-        reason = told(error) if isinstance(error, OSError) else f"{out}: out of memory: {str(error).splitlines()[0]}"
         with suppress(OSError):
             note.write_text(reason + "\n")
         raise InputError(reason) from error
@@ -149,6 +153,14 @@ def report(run: str) -> None:
     from slotbench.report import render
 
     print(render(run, RESULTS, REPORT))
+
+
+@app.command()
+def readme(run: str = "reference") -> None:
+    """Write the numbers of a committed run into README.md, between the marks there."""
+    from slotbench.report import update_readme
+
+    update_readme(Path("README.md"), run, RESULTS)
 
 
 @app.command()
