@@ -79,6 +79,33 @@ def train(
     )
 
 
+@app.command()
+def run(
+    config: Path,
+    minutes: Annotated[float, typer.Option(help="stop after so long; the next call goes on")] = 24 * 60,
+    data_dir: DataDir = DATA,
+) -> None:
+    """Train the cells of a run one after the other in this process: for a machine without Snakemake."""
+    from slotbench import provenance, training
+    from slotbench.config import load
+
+    def stop(_number: int, _frame: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    of = load(config)
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
+    for cell in sorted(of.cells(), key=lambda cell: cell.start_epoch):  # parents first
+        out = RESULTS / of.run / "cells" / cell.path
+        if out.exists() and provenance.stale(cell, out) is None:
+            continue
+        parent = None if cell.parent is None else provenance.parent_of(out)
+        with progress_bar(str(cell)) as progress, failure_noted(out):
+            record = training.train(cell, out, data_dir, parent, progress)
+        print(f"{cell}: {record.status}, {100 * record.results.test_accuracy:.2f} %", flush=True)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 @contextmanager
 def failure_noted(out: Path) -> Iterator[None]:
     """Leaves the reason why training failed beside the record, where `collect` finds it.

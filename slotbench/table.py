@@ -150,7 +150,11 @@ def _row(cell: Cell, results: Path, run: Run) -> dict[str, Any]:
             if record.cell != records.cell_name(cell):
                 stated = Cell(**record.cell.model_dump())
                 raise InputError(f"{path}: the record of another cell, {stated}; train its own cell again")
-            return row | _numbers(record) | {"deviations": _deviations(record, cell)}
+            numbers = _numbers(record)
+            for name, value in numbers.items():
+                if isinstance(value, int) and abs(value) >= 2**63:
+                    raise InputError(f"{path}: {name} is larger than any real one; train its cell again")
+            return row | numbers | {"deviations": _deviations(record, cell)}
         if note.exists():
             with note.open(encoding="utf-8", errors="replace") as file:
                 reason = file.readline(2000).strip()

@@ -1,5 +1,6 @@
 """The program as a person runs it: what it prints, where it writes, and how it refuses."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,20 @@ def test_trains_one_cell_and_its_finetuned_child_by_hand(tmp_path, data):
     assert done.returncode == 0, done.stderr
     assert read(child).results.start_epoch == 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["deeper", "parent", "parent.json"]
+
+
+def test_trains_a_whole_run_without_snakemake_and_goes_on_where_time_was_up(tmp_path, data):
+    axes = "dataset: digits, architecture: lenet, selection: greedy, k: 2, seed: 0"
+    grids = f"[{{{axes}, finetune: [none, e4]}}]"
+    (tmp_path / "own.yaml").write_text(f"run: own\nrecipe: quick\ngrids: {grids}\n")
+    words = ("run", "own.yaml", "--data-dir", str(data))
+    stopped = slotbench(*words, "--minutes", "0.06", folder=tmp_path)
+    assert stopped.returncode in (0, 143, -signal.SIGTERM), stopped.stderr
+    done = slotbench(*words, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "results" / "own" / "cells" / "quick" / "digits" / "lenet" / "greedy" / "k2"
+    assert {path.parent.name for path in folder.rglob("seed0.json")} == {"none", "e4"}
+    assert slotbench(*words, folder=tmp_path).stdout == ""
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,11 @@ class Tree:
         (self.folder / "data" / "digits.safetensors").touch()
         for cell in cells:
             record, recipe = synthetic.record(cell), recipes.of(cell)
+            made_by = {"fingerprint": provenance.fingerprint(cell), "started_from": "0" * 64 if cell.parent else None}
             record = record.model_copy(
                 update={
                     "recipe": json.loads(recipe.model_dump_json()),
-                    "provenance": record.provenance.model_copy(update={"fingerprint": provenance.fingerprint(cell)}),
+                    "provenance": record.provenance.model_copy(update=made_by),
                     "weights": {f"e{epoch}": "0" * 64 for epoch in recipe.checkpoints},
                 }
             )

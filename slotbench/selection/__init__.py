@@ -25,4 +25,6 @@ SELECTIONS = {
     "greedy": Selection("greedy:Greedy"),
     "probabilistic": Selection("probabilistic:Probabilistic", draws=True),
     "learned": Selection("learned:Learned", has_options=False, finetunable=False),
+    "edge-popup": Selection("edge_popup:EdgePopup", has_options=False, finetunable=False),
+    "supermask": Selection("supermask:Supermask", has_options=False, finetunable=False, draws=True),
 }

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from slotbench import config as configs, provenance, recipes, records
+from slotbench import config as configs, provenance, recipes, rerun
 from slotbench.cells import Cell
 from slotbench.errors import InputError
 

@@ -16,33 +16,17 @@ def record_of(wildcards):
     return Path("results", wildcards.run, "cells", f"{wildcards.cell}.json")
 
 
-def parent_of(wildcards):
-    """The record of the cell that a finetuned one starts from."""
-    record = record_of(wildcards)
-    return provenance.parent_of(record) if cell_of(wildcards).parent else None
-
-
-def lost_checkpoint(record, name):
-    """Whether a record tells of weights that are not there: they are not committed, so a clone lacks them."""
-    kept = record.exists() and name in records.read(record).weights
-    return kept and not records.weights_path(record, name).exists()
-
-
 def train_input(wildcards):
     """The data and the parent's record. For a record that stands they are ancient, and need not be there: a clone
-    writes all files anew, so times say nothing, and lacks data. A record whose code or recipe, or whose parent's, has
-    changed since is forced, as Snakemake itself forces what an interrupted job left."""
-    cell, record, parent = cell_of(wildcards), record_of(wildcards), parent_of(wildcards)
-    lineage = [(cell, record), (cell.parent, parent)] if parent else [(cell, record)]
-    again = {path for one, path in lineage if path.exists() and provenance.stale(one, path)}
-    runs = bool(again) or not record.exists()
-    if runs and parent and parent not in again and lost_checkpoint(parent, cell.finetune):
-        again.add(parent)
-    if again:
-        again.add(record)
-    workflow.dag.forcefiles.update(map(str, again))
-    needed = {"data": f"data/{cell.dataset}.safetensors"} | ({"parent": str(parent)} if parent else {})
-    return {name: path if runs else ancient(path) for name, path in needed.items() if runs or Path(path).exists()}
+    writes all files anew, so times say nothing, and lacks data. What no longer stands is forced, as Snakemake itself
+    forces what an interrupted job left."""
+    cell, record = cell_of(wildcards), record_of(wildcards)
+    outdated = rerun.outdated(cell, record)
+    workflow.dag.forcefiles.update(str(path) for path in outdated if path.exists())
+    needed = {"data": f"data/{cell.dataset}.safetensors"}
+    if cell.parent:
+        needed["parent"] = str(provenance.parent_of(record))
+    return {name: path if outdated else ancient(path) for name, path in needed.items() if outdated or Path(path).exists()}
 
 
 rule train:

@@ -1,0 +1,67 @@
+"""Supermask (Zhou et al. 2019): each fixed weight is kept with a probability of its own, drawn anew at every forward
+pass, and each layer is rescaled by the share of its weights that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slotbench.selection.options import glorot_deviation
+from slotbench.selection.probabilistic import uniform
+from slotbench.selection.subnetwork import Subnetwork
+
+
+class Supermask(Subnetwork):
+    """Supermask as an optimizer; arguments as of `subnetwork.Subnetwork`.
+
+    A weight is kept with probability sigmoid(score), scores start at 0, and fixed weights are ± the Glorot deviation,
+    as in the authors' public code (uber-research/deconstructing-lottery-tickets). The backward pass takes a draw for
+    its probability and the rescaling for a constant: the gradient of a score is gradient · rescaled fixed weight ·
+    sigmoid'(score).
+
+    `train()` and every `step()` after it draw for the next forward pass, and `draw()` draws once more, as the authors
+    do for evaluation too; `eval()` keeps what is more likely kept than not. Draws follow from torch's global generator
+    on the CPU, and are the same on every device but for rounding.
+    """
+
+    def __init__(self, params: Iterable[Tensor], **settings: Any) -> None:
+        super().__init__(params, **settings)
+        self.draw()
+
+    def draw(self) -> None:
+        """Draws anew which weights are kept."""
+        self._draw(self._weights())
+
+    def _draw(self, weights: Iterable[Tensor]) -> None:
+        for weight in weights:
+            seed = int(torch.randint(-(2**63), 2**63 - 1, ()))
+            probability = self.state[weight]["b"].sigmoid()
+            drawn = uniform(seed, weight.numel(), weight.device).view(weight.shape)
+            self._keep(weight, drawn < probability)
+
+    def _magnitude(self, weight: Tensor) -> float:
+        return glorot_deviation(weight.shape)
+
+    def _score_gradient(self, weight: Tensor, gradient: Tensor) -> Tensor:
+        probability = self.state[weight]["b"].sigmoid()
+        return gradient * (self.fixed[weight] * rescaling(weight)) * (probability * (1 - probability))
+
+    def _select(self, weights: Iterable[Tensor]) -> None:
+        if self.training:
+            self._draw(weights)
+            return
+        for weight in weights:
+            self._keep(weight, self.state[weight]["b"] > 0)
+
+    @torch.no_grad()
+    def _keep(self, weight: Tensor, kept: Tensor) -> None:
+        weight.copy_(self.fixed[weight] * kept)
+        weight.mul_(rescaling(weight))
+
+
+def rescaling(weight: Tensor) -> Tensor:
+    """What a layer's kept weights are multiplied by: 1 / the share of them that is kept, and so not 0."""
+    return weight.numel() / weight.count_nonzero().clamp(min=1).to(weight.dtype)
