@@ -66,7 +66,11 @@ def test_the_recipe_is_an_axis_too():
     assert [cell.recipe for cell in run.cells()] == ["authors-code", "paper"]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    sorted(set((ROOT / "config").glob("*.yaml")) - {ROOT / "config" / "claims.yaml"}),
+    ids=lambda path: path.stem,
+)
 def test_the_configs_that_come_with_the_project_can_be_run(path):
     assert load(path).cells()
 

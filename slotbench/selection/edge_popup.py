@@ -38,7 +38,8 @@ class EdgePopup(Subnetwork):
         return math.sqrt(2 / fan_in(weight))
 
     def _score_gradient(self, weight: Tensor, gradient: Tensor) -> Tensor:
-        return gradient * self.fixed[weight] * self.state[weight]["b"].sign()
+        score: Tensor = self.state[weight]["b"]
+        return gradient * self.fixed[weight] * score.sign()
 
     @torch.no_grad()
     def _select(self, weights: Iterable[Tensor]) -> None:

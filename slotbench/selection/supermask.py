@@ -29,6 +29,7 @@ class Supermask(Subnetwork):
 
     def __init__(self, params: Iterable[Tensor], **settings: Any) -> None:
         super().__init__(params, **settings)
+        self._rescaling: dict[Tensor, Tensor] = {}
         self.draw()
 
     def draw(self) -> None:
@@ -46,8 +47,8 @@ class Supermask(Subnetwork):
         return glorot_deviation(weight.shape)
 
     def _score_gradient(self, weight: Tensor, gradient: Tensor) -> Tensor:
-        probability = self.state[weight]["b"].sigmoid()
-        return gradient * (self.fixed[weight] * rescaling(weight)) * (probability * (1 - probability))
+        probability: Tensor = self.state[weight]["b"].sigmoid()
+        return gradient * (self.fixed[weight] * self._rescaling[weight]) * (probability * (1 - probability))
 
     def _select(self, weights: Iterable[Tensor]) -> None:
         if self.training:
@@ -58,10 +59,6 @@ class Supermask(Subnetwork):
 
     @torch.no_grad()
     def _keep(self, weight: Tensor, kept: Tensor) -> None:
-        weight.copy_(self.fixed[weight] * kept)
-        weight.mul_(rescaling(weight))
-
-
-def rescaling(weight: Tensor) -> Tensor:
-    """What a layer's kept weights are multiplied by: 1 / the share of them that is kept, and so not 0."""
-    return weight.numel() / weight.count_nonzero().clamp(min=1).to(weight.dtype)
+        # If nothing is kept, the layer is 0, and stays finite.
+        self._rescaling[weight] = kept.numel() / kept.sum().clamp(min=1).to(weight.dtype)
+        weight.copy_(self.fixed[weight] * kept).mul_(self._rescaling[weight])

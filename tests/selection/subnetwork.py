@@ -1,0 +1,80 @@
+"""The plain version of edge-popup and supermask: stored scores, autograd through the mask, and torch's SGD."""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from slotbench.selection.greedy import Greedy
+from slotbench.selection.subnetwork import Subnetwork
+
+
+def network(kind: str) -> nn.Sequential:
+    torch.manual_seed(0)
+    if kind == "linear":
+        layers = [nn.Flatten(), nn.Linear(64, 20, bias=False), nn.ReLU(), nn.Linear(20, 10, bias=False)]
+    else:
+        layers = [
+            nn.Conv2d(1, 6, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(6, 8, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(32, 9, bias=False),
+        ]  # fmt: skip
+    model = nn.Sequential(*layers).double()
+    return model.to(memory_format=torch.channels_last) if kind == "channels-last" else model
+
+
+def signs(model: nn.Module, seed: int) -> list[Tensor]:
+    """The signs of the random network of K = 1."""
+    twin = copy.deepcopy(model)
+    Greedy(twin.parameters(), k=1, seed=seed, lr=0.1)
+    return [weight.detach().sign() for weight in twin.parameters()]
+
+
+def straight_through(forward: Tensor, backward: Tensor) -> Tensor:
+    """The first one's values, with the gradient of the second."""
+    return forward + (backward - backward.detach())
+
+
+def side_by_side(
+    rule: type[Subnetwork],
+    kind: str,
+    magnitude: Callable[[Tensor], float],
+    mask: Callable[[Tensor, Tensor], Tensor],
+    steps: int,
+    **sgd: float,
+) -> Iterator[list[tuple[Tensor, Tensor, Tensor, Tensor]]]:
+    """Before every step and after the last: weight, the plain version's weight, score, its score, of each layer.
+
+    `mask` is what a layer's fixed weights are multiplied by, in terms of its scores and of the weights of `rule`.
+    """
+    ours, theirs = network(kind), network(kind)
+    fixed = [sign * magnitude(sign) for sign in signs(ours, seed=4)]
+    optimizer = rule(ours.parameters(), seed=4, **sgd)
+    layers = list(ours.parameters())
+    scores = [nn.Parameter(optimizer.state[weight]["b"].clone()) for weight in layers]
+    plain = torch.optim.SGD(scores, **sgd)
+    schedules = [
+        torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(one, T_0=steps // 3) for one in (optimizer, plain)
+    ]
+    generator = torch.Generator().manual_seed(7)
+    for step in range(steps + 1):
+        weights = [one * mask(score, weight.detach()) for one, score, weight in zip(fixed, scores, layers, strict=True)]
+        yield [(weight, weights[i], optimizer.state[weight]["b"], scores[i]) for i, weight in enumerate(layers)]
+        if step == steps:
+            return
+        with torch.no_grad():
+            for parameter, weight in zip(theirs.parameters(), weights, strict=True):
+                parameter.copy_(weight)
+        images = torch.rand(16, 1, 8, 8, generator=generator, dtype=torch.float64)
+        images[:, :, 0] = 0  # as MNIST's border: connections whose gradient is always 0
+        labels = torch.randint(9, (16,), generator=generator)
+        for model in (ours, theirs):
+            model.zero_grad()
+            functional.cross_entropy(model(images), labels).backward()
+        plain.zero_grad()
+        torch.autograd.backward(weights, [parameter.grad for parameter in theirs.parameters()])
+        optimizer.step()
+        plain.step()
+        for schedule in schedules:
+            schedule.step()
