@@ -1,11 +1,12 @@
 # make run     set up, train config/quick.yaml, print where its report lies
 # make test    set up, lint, check types, test
+# make soak    60 kills of real training, in some ten minutes; the tests have six
 # Set-up is done once, and again when the pinned versions change: a virtual environment in .venv.
 
 PYTHON := $(firstword $(shell command -v python3.11) $(shell command -v python3) $(shell command -v python) python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: run test setup
+.PHONY: run test soak setup
 
 run: setup
 	@snakemake --configfile config/quick.yaml --cores 2 --quiet rules
@@ -16,6 +17,9 @@ test: setup
 	ruff format --check .
 	mypy
 	pytest -n 2
+
+soak: setup
+	SLOTBENCH_KILLS=60 pytest tests/faults/test_kill.py
 
 setup: .venv/ready
 

@@ -183,6 +183,15 @@ def report(run: str) -> None:
 
 
 @app.command()
+def claims(run: str, as_json: Annotated[bool, typer.Option("--json", help="as JSON, for programs")] = False) -> None:
+    """Give a verdict on every claim of the paper, from results/<run>/cells.parquet."""
+    from slotbench import claims, table
+
+    verdicts = claims.judge(table.read(RESULTS / run), claims.load())
+    print(claims.as_json(verdicts) if as_json else claims.as_text(verdicts), end="")
+
+
+@app.command()
 def readme(run: str = "reference") -> None:
     """Write the numbers of a committed run into README.md, between the marks there."""
     from slotbench.report import update_readme

@@ -163,11 +163,8 @@ PUBLISHED = Path(__file__).parents[1] / "config" / "published.csv"
 
 
 @functools.cache
-def published() -> pd.DataFrame:
-    """config/published.csv under the table's names: architecture, selection, k (1: no K), mean, uncertainty.
-
-    Where the sources give several values for one cell, the least uncertain counts, then the latest source.
-    """
+def published_all() -> pd.DataFrame:
+    """config/published.csv under the table's names: architecture, selection, k (1: no K), mean, uncertainty."""
     frame = pd.read_csv(PUBLISHED).rename(
         columns={
             "arch": "architecture",
@@ -178,7 +175,13 @@ def published() -> pd.DataFrame:
     )
     frame["architecture"] = frame["architecture"].replace({"lenet-300-100": "lenet"})
     frame["k"] = frame["k"].fillna(1).astype(int)
-    frame = frame.iloc[::-1].sort_values("uncertainty", kind="stable")
+    return frame
+
+
+@functools.cache
+def published() -> pd.DataFrame:
+    """`published_all`, one value a cell: where the sources give several, the least uncertain, then the latest."""
+    frame = published_all().iloc[::-1].sort_values("uncertainty", kind="stable")
     return frame.drop_duplicates([*NETWORK, "selection", "k"]).sort_index()
 
 

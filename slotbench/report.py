@@ -6,6 +6,8 @@ comes from records. Links to records are relative: they hold where results/ and 
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import shlex
 from collections.abc import Callable
@@ -16,7 +18,7 @@ from urllib.parse import quote
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slotbench import figures, table, tables
+from slotbench import claims, figures, table, tables
 from slotbench.cells import Cell
 from slotbench.errors import InputError
 from slotbench.records import CellName, atomic
@@ -35,18 +37,22 @@ def render(run: str, results: Path, report: Path) -> Path:
     """Writes `report`/<run> from `results`/<run>/cells.parquet; returns the path of its index.html."""
     cells = table.read(results / run)
     folder = report / run
+    link = _link(results, folder)
+    verdicts = claims.judge(cells, claims.load())
     pictures = figures.save(cells, folder / "figures")
     page = tables.HTML.get_template("index.html").render(
         run=cells.attrs["run"],
         counts=_counts(cells),
+        verdicts=_verdicts(verdicts, link),
+        verdict_counts=_verdict_counts(verdicts),
         facts=_facts(cells),
         differences=_differences(cells),
         figures=[_figure(figures.FIGURES[name], picture, cells) for name, picture in pictures.items() if picture],
         empty=[figures.FIGURES[name] for name, picture in pictures.items() if picture is None],
         tables=tables.save(cells, folder / "tables"),
-        cells=_cells(cells, _link(results, folder)),
+        cells=_cells(cells, link),
         outside=cells.attrs["outside"],
-        signs=SIGNS,
+        signs=SIGNS | claims.SIGNS,
     )
     index = folder / "index.html"
     with atomic(index) as file:
@@ -89,6 +95,31 @@ def _figure(entry: figures.Entry, picture: Figure, cells: pd.DataFrame) -> dict[
 def _counts(cells: pd.DataFrame) -> dict[str, int]:
     total = cells["status"].value_counts()
     return {status: int(total.get(status, 0)) for status in SIGNS}
+
+
+def _verdicts(verdicts: list[claims.Verdict], link: Callable[[str], str]) -> list[list[dict[str, Any]]]:
+    """For each claim its verdicts, the first of them for all its networks."""
+    return [
+        [
+            {
+                "verdict": one,
+                "distance": tables.Number(math.nan if one.distance is None else one.distance, signed=True),
+                "published": tables.Number(math.nan if one.published is None else one.published),
+                "compared": [(label, tables.Number(value)) for label, value in one.values.items()],
+                "records": [
+                    (link(record), record.split("/cells/")[-1].removesuffix(".json")) for record in one.records
+                ],
+            }
+            for one in rows
+        ]
+        for _, rows in itertools.groupby(verdicts, key=lambda one: one.id)
+    ]
+
+
+def _verdict_counts(verdicts: list[claims.Verdict]) -> dict[str, int]:
+    """How many claims have each verdict, by what is said for all their networks."""
+    firsts = [next(rows).verdict for _, rows in itertools.groupby(verdicts, key=lambda one: one.id)]
+    return {verdict: firsts.count(verdict) for verdict in claims.SIGNS}
 
 
 def _facts(cells: pd.DataFrame) -> list[tuple[str, list[str]]]:

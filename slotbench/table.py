@@ -149,7 +149,7 @@ def _row(cell: Cell, results: Path, run: Run) -> dict[str, Any]:
             record = records.read(path)
             if record.cell != records.cell_name(cell):
                 stated = Cell(**record.cell.model_dump())
-                raise InputError(f"{path}: the record of another cell, {stated}; train its own cell again")
+                raise InputError(f"{path}: the record of another cell, {str(stated)!r}; train its own cell again")
             numbers = _numbers(record)
             for name, value in numbers.items():
                 if isinstance(value, int) and abs(value) >= 2**63:

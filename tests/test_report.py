@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from slotbench import report, table
+from slotbench import records, report, table
 from slotbench.errors import InputError
 from tests import synthetic
 
@@ -85,7 +85,7 @@ def test_a_missing_a_failed_and_a_diverged_cell_are_seen_with_what_to_do(tmp_pat
         path.unlink()
         path.with_name(path.name + ".failed").write_text("<script>alert('no space')</script> & more\n")
         path = synthetic.path(tmp_path / "results", run, diverged)
-        path.write_text(synthetic.record(diverged, status="diverged").model_dump_json())
+        path.write_text(records.text(synthetic.record(diverged, status="diverged")))
 
     index = rendered(tmp_path, cells, without=(missing,), spoil=spoil)
     page = Page(index.read_text())
@@ -155,7 +155,7 @@ def test_a_run_of_fewer_epochs_than_its_recipe_has_says_so(tmp_path):
     def spoil(run):
         for cell in cells[:2]:
             path = synthetic.path(tmp_path / "results", run, cell)
-            path.write_text(synthetic.record(cell, epochs=3).model_dump_json())
+            path.write_text(records.text(synthetic.record(cell, epochs=3)))
 
     page = Page(rendered(tmp_path, cells, spoil=spoil).read_text())
     assert "1 cell was not trained as its recipe says: epochs 3, not 220." in page.text

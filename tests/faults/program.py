@@ -10,7 +10,7 @@ from slotbench.cells import Cell
 from tests.test_cli import SLOTBENCH
 from tests.test_workflow import Tree
 
-EPOCHS = 20
+EPOCHS = 16
 RECIPE = f"""about: a few seconds of training, for faults to happen in
 base:
   epochs: {EPOCHS}
@@ -37,7 +37,7 @@ def cell(selection: str = "greedy", k: int = 2, finetune: str = "none", seed: in
 
 CELLS = {
     "greedy": cell(k=8),
-    "probabilistic": cell("probabilistic", k=4),
+    "probabilistic": cell("probabilistic", k=2),
     "learned": cell("learned", k=1),
     "finetuned": cell(k=8, finetune="e2"),
 }
@@ -84,7 +84,7 @@ class Program(Tree):
         return out
 
 
-def ended(process: Popen[str], seconds: float = 120) -> CompletedProcess[str]:
+def ended(process: Popen[str], seconds: float = 600) -> CompletedProcess[str]:
     out, err = process.communicate(timeout=seconds)
     return CompletedProcess(process.args, process.returncode, out, err)
 
@@ -100,7 +100,7 @@ def epoch_of(state: Path) -> int:
 
 def until(condition: Callable[[], object], process: Popen[str]) -> None:
     """Waits until `condition` holds, or the process has ended."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while not condition() and process.poll() is None:
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.002)

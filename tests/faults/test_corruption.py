@@ -1,50 +1,53 @@
 """Flipped bits, truncations, foreign files: each is found and named, and nothing wrong is trained on or counted."""
 
+import copy
 import hashlib
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from slotbench import records, table
 from slotbench.cells import Cell
 from slotbench.config import Run
 from tests import synthetic
-from tests.faults.program import CELLS, EPOCHS, cell, ended, epoch_of, refused, states, training_begun
+from tests.faults.program import CELLS, cell, ended, epoch_of, refused, states, training_begun
 from tests.test_records import mutated
 from tests.test_training import same
 
 GREEDY = CELLS["greedy"]
 
 
-def flipped(path) -> None:
+def flipped(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
-def truncated(path) -> None:
+def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-2])
 
 
-def emptied(path) -> None:
-    path.write_bytes(b"")
-
-
-DAMAGES = [flipped, truncated, emptied]
+@pytest.fixture(scope="module")
+def left_by_a_kill(installed, tmp_path_factory) -> Path:
+    """A cell's folder with two states, and no record."""
+    out = tmp_path_factory.mktemp("killed") / "seed0.json"
+    process = training_begun(installed, GREEDY, out)
+    process.kill()
+    ended(process)
+    return out.with_suffix("")
 
 
 @pytest.fixture
-def killed(program, tmp_path):
-    """Where a killed process has left two states and no record."""
-    out = tmp_path / "seed0.json"
-    process = training_begun(program, GREEDY, out)
-    process.kill()
-    ended(process)
-    return out
+def killed(left_by_a_kill, tmp_path) -> Path:
+    """Where the record will be of a cell that was killed."""
+    shutil.copytree(left_by_a_kill, tmp_path / "seed0")
+    return tmp_path / "seed0.json"
 
 
 def first_epoch(done) -> int:
@@ -52,7 +55,7 @@ def first_epoch(done) -> int:
     return int(re.search(r"^epoch (\d+)/", done.stderr, re.M)[1])
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", [flipped, truncated])
 def test_a_damaged_state_is_named_and_the_one_before_it_taken(damage, program, killed):
     *_, before, newest = states(killed)
     damage(newest)
@@ -70,7 +73,7 @@ def test_without_a_whole_state_training_starts_afresh(program, killed):
     done = program.run(*program.training(GREEDY, killed))
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(": damaged") >= 2
-    assert first_epoch(done) == EPOCHS // 10
+    assert first_epoch(done) == 1
     same(killed, program.undisturbed(GREEDY))
 
 
@@ -90,7 +93,7 @@ def test_a_state_that_was_never_one_is_named_though_its_hash_is_right(program, t
 def test_the_states_of_another_cell_are_neither_taken_nor_in_the_way(program, tmp_path):
     """As after a change of recipe or code in mid-training: epochs of old are newer than all that is to come."""
     old, new, out = cell(k=8, seed=1), GREEDY, tmp_path / "seed0.json"
-    process = training_begun(program, old, out, epoch=15)
+    process = training_begun(program, old, out, epoch=12)
     process.kill()
     ended(process)
     process = training_begun(program, new, out, epoch=3)
@@ -98,7 +101,7 @@ def test_the_states_of_another_cell_are_neither_taken_nor_in_the_way(program, tm
     ended(process)
     done = program.run(*program.training(new, out))
     assert done.returncode == 0, done.stderr
-    assert 3 < first_epoch(done) < 15
+    assert first_epoch(done) > 3
     same(out, program.undisturbed(new))
 
 
@@ -118,28 +121,26 @@ def test_the_state_of_a_finetuned_cell_is_not_taken_when_its_parent_has_changed(
     same(out, tmp_path / "afresh.json")
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_training_on_damaged_data_is_refused_by_name(damage, program, tmp_path):
+def test_training_on_damaged_data_is_refused_by_name(program, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(program.folder / "data", data)
-    damage(data / "digits.safetensors")
+    flipped(data / "digits.safetensors")
     done = program.run(*program.training(GREEDY, tmp_path / "seed0.json", data_dir=data))
     refused(done, str(data / "digits.safetensors"), "slotbench fetch digits")
     assert program.run("fetch", "digits", "--data-dir", data).returncode == 0
     assert (data / "digits.safetensors").read_bytes() == (program.folder / "data" / "digits.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_finetuning_from_damaged_weights_or_a_damaged_record_is_refused_by_name(damage, program, tmp_path):
+def test_finetuning_from_damaged_weights_or_a_damaged_record_is_refused_by_name(program, tmp_path):
     source, parent = program.undisturbed(GREEDY), tmp_path / "parent.json"
     shutil.copy(source, parent)
     shutil.copytree(source.with_suffix(""), parent.with_suffix(""))
     weights = records.weights_path(parent, "e2")
-    damage(weights)
+    flipped(weights)
     words = program.training(CELLS["finetuned"], tmp_path / "seed0.json", parent=parent)
     refused(program.run(*words), str(weights))
     shutil.copy(records.weights_path(source, "e2"), weights)
-    damage(parent)
+    flipped(parent)
     refused(program.run(*words), str(parent), "train its cell again")
 
 
@@ -151,8 +152,8 @@ def test_collect_names_what_is_damaged_foreign_or_missing_and_counts_only_the_re
     )
     results = program.folder / "results"
     synthetic.train(results, run)
-    done, emptied_, foreign, missing, failed, diverged = run.cells()
-    emptied(synthetic.path(results, run, emptied_))
+    done, broken, foreign, missing, failed, diverged = run.cells()
+    truncated(synthetic.path(results, run, broken))
     shutil.copy(synthetic.path(results, run, done), synthetic.path(results, run, foreign))
     synthetic.path(results, run, missing).unlink()
     synthetic.path(results, run, failed).unlink()
@@ -172,7 +173,7 @@ def test_collect_names_what_is_damaged_foreign_or_missing_and_counts_only_the_re
         assert count in told.stdout
     frame = table.read(results / "collected").set_index(["k", "seed"])
     row = {one: frame.loc[(one.k, one.seed)] for one in run.cells()}
-    assert "not a record" in row[emptied_]["problem"]
+    assert "not a record" in row[broken]["problem"]
     assert "the record of another cell" in row[foreign]["problem"]
     assert row[failed]["problem"] == "the disk was full"
     assert (frame["test_accuracy"].notna() == frame["status"].isin(["done", "diverged"])).all()
@@ -181,19 +182,28 @@ def test_collect_names_what_is_damaged_foreign_or_missing_and_counts_only_the_re
         assert str(absent) in told.stdout + told.stderr, "absent and foreign cells are named"
 
 
-SYNTHETIC = synthetic.record(Cell("paper", "mnist", "lenet", "greedy", 8, "none", 0))
+CELL = Cell("paper", "mnist", "lenet", "greedy", 8, "none", 0)
+EXTREMES = [0, -1, 2**63, 10**19, 10**30, 1.5, 1e308, 5e-324, True, None, "", "a\nb\0", [], [None], {}]
+SYNTHETIC = json.loads(synthetic.record(CELL).model_dump_json())
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_mutated_record_is_collected_or_its_row_says_in_one_sentence_why_not(tmp_path, data):
-    one = Cell(**SYNTHETIC.cell.model_dump())
-    run = synthetic.SyntheticRun("mutated", "paper", (one,))
-    path = synthetic.path(tmp_path, run, one)
+    """Whatever still is a record gets its checksum anew: the table must stand all that the schema lets through."""
+    run = synthetic.SyntheticRun("mutated", "paper", (CELL,))
+    path = synthetic.path(tmp_path, run, CELL)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(mutated(json.loads(SYNTHETIC.model_dump_json()), data.draw)))
-    frame = table.collect(run, tmp_path)
-    table.write(frame, tmp_path / "mutated")
+    content = mutated(SYNTHETIC, data.draw)
+    if data.draw(st.booleans()):
+        content = copy.deepcopy(SYNTHETIC)
+        part = content[data.draw(st.sampled_from(["cell", "results", "costs", "provenance"]))]
+        part[data.draw(st.sampled_from(sorted(part)))] = data.draw(st.sampled_from(EXTREMES))
+    try:
+        records.write(records.Record.model_validate(content), path)
+    except ValidationError:
+        path.write_text(json.dumps(content))
+    table.write(table.collect(run, tmp_path), tmp_path / "mutated")
     (row,) = table.read(tmp_path / "mutated").to_dict("records")
     if row["status"] == "failed":
         assert str(path) in row["problem"]
