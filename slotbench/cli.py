@@ -164,13 +164,19 @@ def cells(config: Path) -> None:
 
 @app.command()
 def collect(config: Path) -> None:
-    """Collect the records of a run into results/<run>/cells.csv and cells.parquet."""
+    """Collect the records of a run into results/<run>/cells.csv and cells.parquet, and name what is not done."""
     from slotbench import table
+    from slotbench.cells import Cell
     from slotbench.config import load
 
     run = load(config)
     frame = table.collect(run, RESULTS)
     table.write(frame, RESULTS / run.run)
+    for row in frame[frame["status"] != "done"].to_dict("records"):
+        problem = f": {row['problem']}" if row["status"] == "failed" else ""
+        print(f"{row['status']}: {Cell.from_path(row['record'])}{problem}")
+    for path in frame.attrs["outside"]:
+        print(f"not a cell of this run: {RESULTS / path}")
     print(", ".join(f"{count} {status}" for status, count in frame["status"].value_counts().items()))
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slotbench import table, tables
+from slotbench import records, table, tables
 from tests import synthetic
 
 
@@ -22,7 +22,7 @@ def frame(tmp_path):
     run = synthetic.SyntheticRun("made-up", "authors-code", synthetic.grid(ks=(1, 2, 8)))
     one, two, three = [cell for cell in run.cells() if cell.selection == "greedy" and cell.seed == 2][:3]
     synthetic.train(tmp_path, run, without=(two,))
-    synthetic.path(tmp_path, run, one).write_text(synthetic.record(one, status="diverged").model_dump_json())
+    synthetic.path(tmp_path, run, one).write_text(records.text(synthetic.record(one, status="diverged")))
     synthetic.path(tmp_path, run, three).write_text("{}")
     return table.collect(run, tmp_path)
 

@@ -23,7 +23,8 @@ ALL = GREEDY | {"probabilistic", "learned"}
 ONLY_REPORT = {"report"}
 
 EDITS = {
-    "a comment": ("slotbench/selection/greedy.py", r"^import torch\n", "import torch  # a comment\n", set()),
+    # Drawing is cheap and goes by file times: the report counts greedy selection's memory, so it reads that module
+    "a comment": ("slotbench/selection/greedy.py", r"^import torch\n", "import torch  # a comment\n", ONLY_REPORT),
     "a docstring": ("slotbench/training.py", r'\A"""', '"""More: ', set()),
     "a local's name": ("slotbench/selection/greedy.py", r"\bchanged\b", "moved", GREEDY),
     "greedy selection": ("slotbench/selection/greedy.py", r"a = abs\(a\)", "a = abs(a) + 0", GREEDY),
@@ -33,7 +34,8 @@ EDITS = {
     "another architecture": ("slotbench/architectures/vgg19.py", r"\(64, 2\)", "(64, 3)", set()),
     "data": ("slotbench/data/batches.py", r"div_\(255\)", "div_(256)", ALL),
     "a figure": ("slotbench/figures.py", r"\Z", "\nCHANGED = 1\n", ONLY_REPORT),
-    "what the paper claims": ("config/published.csv", r"\Z", "\n", ONLY_REPORT),
+    "what the paper claims": ("config/claims.yaml", r"\Z", "\n", ONLY_REPORT),
+    "what the paper published": ("config/published.csv", r"\Z", "\n", ONLY_REPORT),
     "a value of the recipe": ("config/recipes/quick.yaml", r"(learned}\n.*rate): 0.05", r"\1: 0.06", {"learned"}),
     "another recipe": ("config/recipes/paper.yaml", "momentum: 0.9", "momentum: 0.8", set()),
 }

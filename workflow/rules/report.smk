@@ -3,6 +3,8 @@
 DRAWN_BY = [
     *map(provenance.source, provenance.reached(frozenset({"slotbench.table", "slotbench.report"}))),
     *(provenance.PACKAGE / "templates").glob("*"),
+    *Path(workflow.basedir, "config").glob("claims.yaml"),
+    *(recipes.FOLDER / f"{name}.yaml" for name in sorted({cell.recipe for cell in RUN.cells()})),
     provenance.PACKAGE.parent / "config" / "published.csv",
 ]
 
