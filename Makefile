@@ -1,12 +1,13 @@
 # make run     set up, train config/quick.yaml, print where its report lies
 # make test    set up, lint, check types, test
 # make soak    60 kills of real training, in some ten minutes; the tests have six
+# make docs    build the pages of docs/ into site/
 # Set-up is done once, and again when the pinned versions change: a virtual environment in .venv.
 
 PYTHON := $(firstword $(shell command -v python3.11) $(shell command -v python3) $(shell command -v python) python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: run test soak setup
+.PHONY: run test soak docs setup
 
 run: setup
 	@snakemake --configfile config/quick.yaml --cores 2 --quiet rules
@@ -21,6 +22,10 @@ test: setup
 soak: setup
 	SLOTBENCH_KILLS=60 pytest tests/faults/test_kill.py
 
+docs: setup
+	sphinx-build -q -W --keep-going -c docs/site -b html -d site/.doctrees . site
+	@echo site/docs/index.html
+
 setup: .venv/ready
 
 .venv/ready: constraints.txt pyproject.toml
@@ -28,5 +33,5 @@ setup: .venv/ready
 	    " is older than Python 3.11; name a newer one: make PYTHON=/path/to/python3.11")'
 	@echo "Setting up .venv (once, some minutes)"
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,browser,docs]'
 	@touch $@

@@ -1,35 +1,42 @@
-"""What a cell costs beyond its steps: batches, evaluation, bookkeeping, and start-up.
+"""What a cell costs beyond its steps: batches, evaluation, bookkeeping and start-up; and how many threads are best.
 
-    python benchmarks/cell_cost.py [--epochs 3 --repeats 5 --json FILE]
+    python benchmarks/cell_cost.py [--epochs 120 --repeats 5 --json FILE]
 
-LeNet on MNIST, one thread, GS at K = 8 beside plain SGD, epoch by epoch in turns; then how long `slotbench train` takes
-to its first step and `slotbench --help` to its end, beside `import torch` alone, as whole processes. Needs data/mnist.
+Two cells of LeNet on MNIST, GS at K = 8 and plain SGD, train all their epochs on one thread, epoch by epoch in turns; a
+clock in the loop tells what of it are steps. Then how long `slotbench train` takes to its first step and `slotbench
+--help` to its end, beside `import torch` alone, as whole processes. Then what a machine gets done in the same time with
+one cell a processor and one thread a cell, and with half as many cells of two threads. Needs data/mnist.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch.nn.functional import cross_entropy
 
 from slotbench import machine, recipes
 from slotbench.cells import Cell
 from slotbench.data import batches
 from slotbench.training import Session
 
+RECIPE = "authors-code"
 CELLS = {
-    "plain": Cell("authors-code", "mnist", "lenet", "learned", 1, "none", 0),
-    "greedy": Cell("authors-code", "mnist", "lenet", "greedy", 8, "none", 0),
+    "plain": Cell(RECIPE, "mnist", "lenet", "learned", 1, "none", 0),
+    "greedy": Cell(RECIPE, "mnist", "lenet", "greedy", 8, "none", 0),
 }
 FIRST_STEP = """
-import sys
+import gc, sys
+gc.disable()  # as `slotbench train` does while it imports torch
 from slotbench.selection.greedy import Greedy
 step = Greedy.step
 def first(self, *rest):
@@ -41,85 +48,127 @@ from slotbench.cli import main
 main()
 """
 TRAIN = ["train", "--dataset", "mnist", "--architecture", "lenet", "--selection", "greedy", "--k", "8",
-         "--recipe", "authors-code"]  # fmt: skip
+         "--recipe", RECIPE]  # fmt: skip
 
 
-def bare_epoch(session: Session) -> float:
-    """Seconds of an epoch's forward and backward passes and optimizer steps alone, on batches made beforehand."""
-    data, recipe = session.data, session.recipe
-    ready = [(batches.scale(images), labels) for images, labels in batches.epoch(data.train, recipe.batch, 0, 0, False)]
-    session.network.train()
-    began = time.perf_counter()
-    for images, labels in ready:
-        cross_entropy(session.network(images), labels).backward()
-        session.optimizer.step()
-        session.optimizer.zero_grad()
-    return time.perf_counter() - began
+class Clock:
+    """The seconds that a session spends in steps: from a batch entering the network to its gradients' removal."""
+
+    def __init__(self, session: Session) -> None:
+        self.seconds = self.began = 0.0
+        zero_grad = session.optimizer.zero_grad
+        session.network.register_forward_pre_hook(self.start)
+
+        def stop() -> None:
+            zero_grad()
+            self.seconds += time.perf_counter() - self.began
+
+        session.optimizer.zero_grad = stop
+
+    def start(self, *_: object) -> None:
+        self.began = time.perf_counter()
 
 
-def whole_epoch(session: Session) -> float:
-    """Seconds of the same epoch as a cell has it, with evaluation and the copy of its state."""
-    began = time.perf_counter()
-    session.train_epoch()
-    session.evaluate()
-    session.state(0.0)
-    return time.perf_counter() - began
+def cells(epochs: int, data: batches.Data, device: torch.device) -> dict[str, float]:
+    """Seconds of both cells, from the network's making to the record's, of which steps."""
+    spent = dict.fromkeys(CELLS, 0.0)
+    sessions, clocks = {}, {}
+    for name, cell in CELLS.items():
+        began = time.perf_counter()
+        sessions[name] = Session(cell, recipes.of(cell).model_copy(update={"epochs": epochs}), data, device)
+        spent[name] += time.perf_counter() - began
+        clocks[name] = Clock(sessions[name])
+    for _ in range(epochs):
+        for name, session in sessions.items():
+            began = time.perf_counter()
+            session.train_epoch()
+            session.evaluate()
+            session.state(0.0)
+            spent[name] += time.perf_counter() - began
+    return {f"{name}, {epochs} epochs": spent[name] for name in CELLS} | {
+        f"{name}, their steps": clocks[name].seconds for name in CELLS
+    }
 
 
-def seconds(command: list[str]) -> float:
+def process_seconds(command: list[str]) -> float:
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - began
 
 
+def starts(repeats: int, data_dir: Path) -> dict[str, float]:
+    """Median seconds of whole processes, started in turns."""
+    slotbench = str(Path(sys.executable).with_name("slotbench"))
+    words = [*TRAIN, "--out", "/dev/shm/slotbench-first-step/seed0.json", "--data-dir", str(data_dir)]
+    processes = {
+        "import torch": [sys.executable, "-c", "import torch"],
+        "slotbench train, to its first step": [sys.executable, "-c", FIRST_STEP.format(arguments=words)],
+        "slotbench --help": [slotbench, "--help"],
+        "slotbench cells config/config.yaml": [slotbench, "cells", "config/config.yaml"],
+    }
+    times: dict[str, list[float]] = {name: [] for name in processes}
+    for _ in range(repeats):
+        for name, command in processes.items():
+            times[name].append(process_seconds(command))
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def some_epochs(threads: int, epochs: int, data_dir: Path, number: int) -> tuple[float, float]:
+    """Trains GS at K = 8 for some epochs, and says when it began and ended."""
+    device = machine.prepare(threads)
+    cell = Cell(RECIPE, "mnist", "lenet", "greedy", 8, "none", number)
+    session = Session(cell, recipes.of(cell), batches.load("mnist", data_dir, device), device)
+    session.train_epoch()  # warm-up
+    began = time.time()
+    for _ in range(epochs):
+        session.train_epoch()
+        session.evaluate()
+    return began, time.time()
+
+
+def cells_an_hour(threads: int, epochs: int, data_dir: Path, whole: int) -> float:
+    """Cells of `whole` epochs that the machine trains in an hour, with as many at once as it has threads for."""
+    at_once = max(1, (os.cpu_count() or 1) // threads)
+    with ProcessPoolExecutor(at_once, get_context("spawn")) as pool:
+        spans = list(pool.map(partial(some_epochs, threads, epochs, data_dir), range(at_once)))
+    return at_once * epochs / (max(end for _, end in spans) - min(began for began, _ in spans)) * 3600 / whole
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=5, help="of each process")
+    parser.add_argument("--epochs", type=int, default=120)
+    parser.add_argument("--repeats", type=int, default=5, help="of each process, and of each number of threads")
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     device = machine.prepare(1)
-    data = batches.load("mnist", chosen.data_dir, device)
-    sessions = {name: Session(cell, recipes.of(cell), data, device) for name, cell in CELLS.items()}
-    for session in sessions.values():
-        bare_epoch(session)  # warm-up
-    epochs: dict[str, list[float]] = {}
-    for _ in range(chosen.epochs):
-        for name, session in sessions.items():
-            epochs.setdefault(f"{name}, steps alone", []).append(bare_epoch(session))
-            epochs.setdefault(f"{name}, whole epoch", []).append(whole_epoch(session))
-
-    python, slotbench = sys.executable, str(Path(sys.executable).with_name("slotbench"))
-    out = ["--out", "/dev/shm/slotbench-first-step/seed0.json", "--data-dir", str(chosen.data_dir)]
-    processes = {
-        "import torch": [python, "-c", "import torch"],
-        "slotbench train, to its first step": [python, "-c", FIRST_STEP.format(arguments=[*TRAIN, *out])],
-        "slotbench --help": [slotbench, "--help"],
-        "slotbench cells": [slotbench, "cells", "config/config.yaml"],
-    }
-    for _ in range(chosen.repeats):
-        for name, command in processes.items():
-            epochs.setdefault(name, []).append(seconds(command))
-
-    median = {name: statistics.median(times) for name, times in epochs.items()}
+    found = cells(chosen.epochs, batches.load("mnist", chosen.data_dir, device), device)
+    found |= starts(chosen.repeats, chosen.data_dir)
+    plain, greedy = (f"{name}, {chosen.epochs} epochs" for name in CELLS)
     ratios = {
-        "epoch beyond its steps, greedy": median["greedy, whole epoch"] / median["greedy, steps alone"],
-        "whole epoch, greedy over plain": median["greedy, whole epoch"] / median["plain, whole epoch"],
-        "first step over import torch": median["slotbench train, to its first step"] / median["import torch"],
+        "cell, greedy over plain": found[greedy] / found[plain],
+        "cell over its steps, greedy": found[greedy] / found["greedy, their steps"],
+        "cell over its steps, plain": found[plain] / found["plain, their steps"],
+        "first step over import torch": found["slotbench train, to its first step"] / found["import torch"],
     }
-    table = Table("what", "median", title=f"{machine.name(device)}, 1 thread, torch {torch.__version__}")
-    for name, value in median.items():
-        table.add_row(name, f"{value:.3f} s")
-    for name, value in ratios.items():
-        table.add_row(name, f"× {value:.2f}")
+    hourly: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(chosen.repeats):
+        for threads, rates in hourly.items():
+            rates.append(cells_an_hour(threads, 5, chosen.data_dir, recipes.of(CELLS["greedy"]).epochs))
+    where = {"device": machine.name(device), "processors": os.cpu_count(), "torch": torch.__version__}
+    rows = [{"what": name, "seconds": round(value, 3), **where} for name, value in found.items()]
+    rows += [{"what": name, "ratio": round(value, 3), **where} for name, value in ratios.items()]
+    for threads, rates in hourly.items():
+        what = f"cells an hour, {threads} thread{'s' * (threads > 1)} a cell"
+        rows.append({"what": what, "cells": round(statistics.median(rates), 1), **where})
+    table = Table("what", "median", title="{device}, {processors} processors, torch {torch}".format(**where))
+    for row in rows:
+        unit, value = next((unit, row[unit]) for unit in ("seconds", "ratio", "cells") if unit in row)
+        table.add_row(str(row["what"]), {"seconds": f"{value} s", "ratio": f"× {value}", "cells": f"{value}"}[unit])
     Console().print(table)
     if chosen.json:
-        device_name = machine.name(device)
-        rows = [{"what": name, "seconds": round(value, 4), "device": device_name} for name, value in median.items()]
-        rows += [{"what": name, "ratio": round(value, 3), "device": device_name} for name, value in ratios.items()]
         chosen.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

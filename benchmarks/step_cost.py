@@ -59,7 +59,7 @@ class Contender:
             case "probabilistic":
                 return Probabilistic(weights, k=self.k, seed=0, **SETTINGS)
         bounds = {"option_bound": SQRT3, "score_bounds": (SQRT3, SQRT3)}
-        drawn = [draw(weight, k=self.k, seed=0, layer=layer, **bounds) for layer, weight in enumerate(weights)]
+        drawn = draw(weights, k=self.k, seed=0, **bounds)
         return Textbook(weights, drawn, sampling=self.selection == "textbook-probabilistic", **SETTINGS)
 
     def step(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -40,7 +39,9 @@ SIGNS = {REPRODUCED: "✓", NOT_REPRODUCED: "✗", UNDECIDED: "?", NOT_RUN: "–
 """A verdict by its shape too, for who does not see its colour."""
 
 UNITS = {"accuracy": " %", "difference": " points", "spread": " points", "largest gain": " points"}
-FEWEST = {"spread": 5, "cost": 1}
+DETERMINISTIC = {"cost": "flops", "memory": "state_bytes", "magnitude": "magnitude"}
+"""Quantities of which one seed decides, and the range stands for the interval; with the table's column of each."""
+FEWEST = {"spread": 5} | dict.fromkeys(DETERMINISTIC, 1)
 """Matched seeds that a quantity needs before it may decide; any other needs 3."""
 
 Floats = npt.NDArray[np.float64]
@@ -57,7 +58,7 @@ class Group(Part):
     @property
     def label(self) -> str:
         """In words: "greedy at K = 8 finetuned from the last checkpoint"."""
-        chosen = self.k != (1,) or (self.selection in SELECTIONS and SELECTIONS[self.selection].has_options)
+        chosen = self.k != (1,) or SELECTIONS[self.selection].has_options
         start = "the last checkpoint" if self.finetune == "last" else f"epoch {self.finetune[1:]}"
         return (
             self.selection
@@ -77,8 +78,9 @@ class Claim(Part):
     spread: standard deviation over seeds of the accuracy of `first`.
     largest gain: the gain of accuracy from the first to the second K, minus each later gain.
     cost: FLOPs of `first`, with what it started from, over those of `second`.
-    memory: bytes of training state over learned's, the smallest of all implementations and K.
-    magnitude: mean magnitude of the selected options over that of all; cannot be told from the table yet."""
+    memory: bytes of training state of `first` over those of `second`, at the K where it is smallest.
+    magnitude: mean magnitude of the selected weights of `first` over that of all their options, of the layer where it
+    is smallest."""
     architectures: Names = ()
     """all networks of the file, if not named"""
     shown: Names = ()
@@ -103,8 +105,6 @@ class Claims(Part):
 
     networks: dict[str, StrictStr] = Field(min_length=1)
     """architecture → the dataset on which the paper's claims are about it"""
-    awaited: tuple[StrictStr, ...] = ()
-    """selection rules that claims need and slotbench does not have yet"""
     floats: dict[str, int]
     """numbers of training state that an implementation with K scores keeps for each option"""
     learned_floats: int = Field(ge=1)
@@ -126,9 +126,8 @@ class Claims(Part):
                 _check((*place, "published"), "figure", name, figure_names)
             for part in ("first", "second"):
                 if group := getattr(claim, part):
-                    known = [*SELECTIONS, *self.awaited]
-                    _check((*place, part, "selection"), "selection", group.selection, known)
-            if claim.quantity in ("difference", "spread", "cost") and claim.second is None:
+                    _check((*place, part, "selection"), "selection", group.selection, SELECTIONS)
+            if claim.quantity in ("difference", "spread", "cost", "memory") and claim.second is None:
                 raise Mistake(place, f"{key}: {claim.quantity} needs a second group of cells")
             if claim.quantity == "accuracy" and not claim.published:
                 raise Mistake(place, f"{key}: accuracy needs the published figure that its margin is counted from")
@@ -175,7 +174,7 @@ class Verdict:
     distance: float | None = None
     """mean minus published"""
     values: dict[str, float] = field(default_factory=dict)
-    """what was compared: mean accuracies in percent"""
+    """what was compared: mean accuracies in percent; of a memory, its multiples of learned's"""
     records: tuple[str, ...] = ()
     """the cells behind it: paths below the results folder"""
 
@@ -214,13 +213,9 @@ def judge(cells: pd.DataFrame, claims: Claims) -> list[Verdict]:
         recipe = cells.attrs["recipe"]
         if recipe not in DECIDING:
             verdicts.append(replace(blank, reason=f"recipe {recipe} decides no claim: it is not one of the paper's"))
-        elif claim.quantity == "magnitude":
-            verdicts.append(replace(blank, reason=claim.note))
-        elif claim.quantity == "memory":
-            verdicts.append(_memory(claim, claims, blank))
         else:
             networks = {one: claims.networks[one] for one in (*named, *claim.shown)}
-            each = {one: _of_network(claim, one, dataset, cells, blank) for one, dataset in networks.items()}
+            each = {one: _of_network(claim, claims, one, dataset, cells, blank) for one, dataset in networks.items()}
             if len(networks) > 1:
                 verdicts.append(_of_all(claim, {one: each[one] for one in named}, blank))
                 verdicts += [verdict for verdict, _ in each.values() if verdict.verdict != NOT_RUN]
@@ -233,7 +228,7 @@ def judge(cells: pd.DataFrame, claims: Claims) -> list[Verdict]:
 
 
 def _of_network(
-    claim: Claim, architecture: str, dataset: str, cells: pd.DataFrame, blank: Verdict
+    claim: Claim, claims: Claims, architecture: str, dataset: str, cells: pd.DataFrame, blank: Verdict
 ) -> tuple[Verdict, pd.Series[float]]:
     """The verdict for one network, and the quantity by seed."""
     recipe = cells.attrs["recipe"]
@@ -242,7 +237,7 @@ def _of_network(
     cells = cells[cells["architecture"].eq(architecture) & cells["dataset"].eq(dataset)]
     if cells.empty:
         return replace(blank, reason=f"the run has no {architecture} on {dataset}"), nothing
-    column = "flops" if claim.quantity == "cost" else "test_accuracy"
+    column = DETERMINISTIC.get(claim.quantity, "test_accuracy")
     try:
         points = [[*_points(group, Cell(recipe, dataset, architecture, "", 1, "none", 0))] for group in claim.groups]
     except InputError as error:
@@ -300,6 +295,8 @@ def _of_network(
     values = {
         group.label: _mean_accuracy(counts, some, wide.index) for group, some in zip(claim.groups, parts, strict=True)
     }
+    if claim.quantity == "memory":
+        values = _implementations(claims, claim.first.k, samples)
     found = replace(
         blank, verdict=verdict, reason=_joined(*said), mean=_finite(mean), low=_finite(low), high=_finite(high),
         margin=margin, published=published, distance=None if published is None else mean - published, values=values,
@@ -376,8 +373,10 @@ def _samples(quantity: str, first: Floats, second: Floats) -> Floats:
     if quantity == "largest gain":
         gains = np.diff(first, axis=1)
         return gains[:, :1] - gains[:, 1:]
-    compared = {"difference": np.subtract, "cost": np.divide}
+    compared = {"difference": np.subtract, "cost": np.divide, "memory": np.divide}
     by_k: Floats = compared[quantity](first, second) if quantity in compared else first
+    if quantity == "memory":
+        return by_k
     # FLOPs are whole numbers: what rounding adds to their ratio is not there.
     return np.asarray(by_k.mean(axis=1, keepdims=True).round(9))
 
@@ -385,7 +384,7 @@ def _samples(quantity: str, first: Floats, second: Floats) -> Floats:
 def _estimate(quantity: str, sample: Floats) -> tuple[float, float, float]:
     """The quantity and the ends of its two-sided 95 % interval; infinite ends where there is one seed."""
     n = len(sample)
-    if quantity == "cost":
+    if quantity in DETERMINISTIC:
         return float(sample.mean()), float(sample.min()), float(sample.max())
     if n < 2:
         return (np.nan, 0.0, np.inf) if quantity == "spread" else (float(sample[0]), -np.inf, np.inf)
@@ -413,7 +412,7 @@ def _decide(low: float, high: float, margin: float, side: str) -> str:
 
 def _published(claim: Claim, architecture: str, dataset: str) -> float | None:
     """The quantity by the paper's own numbers; None where one of them is not known."""
-    if claim.quantity in ("spread", "cost"):
+    if claim.quantity == "spread" or claim.quantity in DETERMINISTIC:
         return None
     if claim.quantity == "accuracy":
         return _published_by(claim.published[0], claim.first, architecture, dataset)
@@ -495,33 +494,12 @@ def _of_all(claim: Claim, each: Mapping[str, tuple[Verdict, pd.Series[float]]], 
     )  # fmt: skip
 
 
-def _memory(claim: Claim, claims: Claims, blank: Verdict) -> Verdict:
-    """Bytes of training state per connection over learned's: counted, not trained, and the same for any network."""
-    import torch
-
-    from slotbench.selection.greedy import stand
-    from slotbench.selection.options import Options
-    from slotbench.selection.staircase import build
-
-    weight = torch.empty(CONNECTIONS)
-    learned = claims.learned_floats * weight.itemsize
-    ratios: dict[str, float] = {}
-    for k, (name, floats) in product(claim.first.k, claims.floats.items()):
-        ratios[f"K = {k}, {name}"] = k * floats * weight.itemsize / learned
-    for k in claim.first.k:
-        options = Options(CONNECTIONS, k, seed=0, layer=0, option_bound=1.0, score_bound=1.0)
-        climber = stand(weight, *build(options, np.float32))
-        kept = sum(tensor.nbytes for tensor in climber) + 3 * weight.nbytes  # the weight, b and its momentum
-        ratios[f"K = {k}, the staircase"] = kept / CONNECTIONS / learned
-    least = min(ratios.values())
-    return replace(
-        blank, verdict=_decide(least, least, claim.margin, claim.side), reason=claim.note, n=1, mean=least, low=least,
-        high=least, margin=claim.margin, values=ratios,
-    )  # fmt: skip
-
-
-CONNECTIONS = 2**12
-"""Enough of them for the mean number of levels of a staircase."""
+def _implementations(claims: Claims, ks: Sequence[int], ours: Floats) -> dict[str, float]:
+    """Bytes of training state over learned's: of those that keep K scores, and of `ours`, [seeds, K], as measured."""
+    ratios = {
+        f"K = {k}, {name}": k * floats / claims.learned_floats for k in ks for name, floats in claims.floats.items()
+    }
+    return ratios | {f"K = {k}, the staircase": float(ratio) for k, ratio in zip(ks, ours.mean(axis=0), strict=True)}
 
 
 def _finite(value: float) -> float | None:

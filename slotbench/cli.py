@@ -5,6 +5,7 @@ Each command imports what it needs when it runs, so that help and listings do no
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ import typer
 from slotbench.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from slotbench.training import Progress
 
 app = typer.Typer(
@@ -27,9 +30,11 @@ app = typer.Typer(
 )
 
 DataDir = Annotated[Path, typer.Option(help="where datasets are stored")]
+GpuShare = Annotated[int, typer.Option(min=0, help="how many cells may hold one GPU at once; 0: train on the CPU")]
 DATA = Path("data")
 RESULTS = Path("results")
 REPORT = Path("report")
+CONFIG = Path("config")
 
 
 @app.command()
@@ -57,18 +62,22 @@ def train(
     finetune: Annotated[str, typer.Option(help="none, or the checkpoint to start from: e100")] = "none",
     parent: Annotated[Path | None, typer.Option(help="the record of the cell that --finetune starts from")] = None,
     data_dir: DataDir = DATA,
+    gpu_share: GpuShare = 1,
 ) -> None:
     """Train one cell of the grid, and write its record."""
-    from slotbench import recipes
+    from slotbench import leases, recipes
     from slotbench.cells import Cell
 
     cell = Cell(recipe, dataset, architecture, selection, k, finetune, seed).checked()
     recipes.of(cell)
     if out.suffix != ".json":
         raise InputError(f"--out {out}: a record is a .json file")
+    leases.take(gpu_share)
 
+    gc.disable()  # torch's objects are there to stay: looking for garbage among them takes a tenth of its import
     from slotbench import training
 
+    gc.enable()
     with progress_bar(str(cell)) as progress, failure_noted(out):
         record = training.train(cell, out, data_dir, parent, progress)
     results = record.results
@@ -84,15 +93,20 @@ def run(
     config: Path,
     minutes: Annotated[float, typer.Option(help="stop after so long; the next call goes on")] = 24 * 60,
     data_dir: DataDir = DATA,
+    gpu_share: GpuShare = 1,
 ) -> None:
     """Train the cells of a run one after the other in this process: for a machine without Snakemake."""
-    from slotbench import provenance, training
+    from slotbench import leases
     from slotbench.config import load
+
+    of = load(config)
+    leases.take(gpu_share)
+
+    from slotbench import provenance, training
 
     def stop(_number: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGTERM)
 
-    of = load(config)
     signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
     for cell in sorted(of.cells(), key=lambda cell: cell.start_epoch):  # parents first
@@ -178,6 +192,37 @@ def collect(config: Path) -> None:
     for path in frame.attrs["outside"]:
         print(f"not a cell of this run: {RESULTS / path}")
     print(", ".join(f"{count} {status}" for status, count in frame["status"].value_counts().items()))
+
+
+@app.command()
+def status(run: Annotated[str, typer.Argument(help="a run, or its config file")]) -> None:
+    """Say how far a run is and how long the rest takes; on a screen, for as long as a cell is being trained."""
+    from slotbench import status
+
+    status.watch(status.run_of(run, CONFIG), RESULTS, _console())
+
+
+@app.command()
+def show(cell: Annotated[str, typer.Argument(help="a record, or <run>/<cell> as the report names it")]) -> None:
+    """Show one cell: what came of it, its curves, recipe and provenance, and how to train it again."""
+    from slotbench import terminal
+
+    _console().print(terminal.show(terminal.record_of(cell, RESULTS)))
+
+
+@app.command()
+def compare(first: str, second: str) -> None:
+    """Show the accuracies of two collected runs beside each other, and their differences by seed."""
+    from slotbench import table, terminal
+
+    _console().print(terminal.compare(table.read(RESULTS / first), table.read(RESULTS / second)))
+
+
+def _console() -> Console:
+    """As wide as the screen; in a file or a pipe, as wide as what is shown."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=1000)
 
 
 @app.command()

@@ -153,6 +153,8 @@ class Run(BaseModel):
                 recipes.of(cell.checked())
             except InputError as error:
                 axis = str(error).split()[0]
+                if axis not in Grid.model_fields:  # a mistake in the recipe, told with its place there
+                    raise
                 raise Mistake(self._place(i, axis, cell), str(error)) from None
         for cell, i in origin.items():
             if cell.parent is not None and cell.parent not in origin:

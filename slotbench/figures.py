@@ -1,6 +1,7 @@
 """The table → figures, all in one style: a method has one colour and one marker everywhere.
 
-Adding a figure: one function below, under `@figure`, from its rows of the table to a matplotlib `Figure`.
+Adding a figure: one function under `@figure`, below or in a module that `slotbench.report` imports, from its rows of
+the table to a matplotlib `Figure`; its caption, with n, recipe, epochs and devices, is made from the same rows.
 Points are means over seeds with 95 % t-intervals; a hollow point is one seed, which has no interval. What is
 published is grey. Saved files depend on the table only: same rows, same bytes.
 """
@@ -25,6 +26,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy import optimize
 
 from slotbench.records import atomic
+from slotbench.selection import SELECTIONS
 from slotbench.table import between, summary
 
 PALETTE = sns.color_palette("colorblind").as_hex()
@@ -51,6 +53,11 @@ LOOKS = {
     "learned": Look("learned", PALETTE[2], "D"),
     "finetuned": Look("finetuned", PALETTE[4], "^"),
     "random": Look("random network", PALETTE[1], "v"),
+    "greedy-shared-layer": Look("greedy, shared per layer", PALETTE[9], "<"),
+    "greedy-shared-network": Look("greedy, shared by all layers", PALETTE[6], ">"),
+    "edge-popup": Look("edge-popup", PALETTE[5], "P"),
+    "supermask": Look("supermask", PALETTE[8], "X"),
+    "lottery-ticket": Look("lottery ticket", "#222222", "*"),
 }
 
 STYLE = sns.axes_style("ticks") | {
@@ -86,6 +93,9 @@ PANEL = (3.3, 2.2)
 
 NETWORK = ["dataset", "architecture"]
 
+RANDOM_LABELS = "-random-labels"
+"""How the name of a dataset ends whose test accuracy is no result."""
+
 
 Draw = Callable[[pd.DataFrame], Figure | None]
 """Done cells → the figure, or None where what it compares is not there."""
@@ -104,33 +114,44 @@ class Entry:
     rows: Callable[[pd.DataFrame], pd.DataFrame]
     """the cells that it is about, of every status"""
     draw: Draw
+    value: str = "test_accuracy"
+    """the column of the table that a point shows"""
+    points: str = "test accuracy at the best validation epoch"
+    """the same in words"""
+    unit: str = " %"
+    drawn: str = (
+        "Points are means over seeds of {points}, with 95 % t-intervals; a hollow point is one seed, which has no "
+        "interval."
+    )
+    """what is drawn of the cells, in a sentence"""
 
     def caption(self, cells: pd.DataFrame) -> str:
         """What one sees, then n, recipe, epochs and devices of the cells behind it."""
-        return f"{self.shows} {facts(self.rows(cells))}"
+        return f"{self.shows} {facts(self.rows(cells), self.drawn.format(points=self.points))}"
 
     def alt(self, cells: pd.DataFrame) -> str:
         """The figure in words, for who cannot see it: per network its lowest and its highest mean."""
-        means = summary(self.rows(cells), [*NETWORK, "selection", "k", "finetune"]).dropna(subset="mean")
+        means = summary(self.rows(cells), [*NETWORK, "selection", "k", "finetune"], self.value).dropna(subset="mean")
         panels = []
         for (dataset, architecture), rows in means.groupby(NETWORK, sort=False):
             low, high = (
-                f"{row['mean']:.2f} % ({method(row)})" for _, row in rows.sort_values("mean").iloc[[0, -1]].iterrows()
+                f"{row['mean']:.2f}{self.unit} ({method(row)})"
+                for _, row in rows.sort_values("mean").iloc[[0, -1]].iterrows()
             )
             panels.append(f"{architecture} on {dataset}: from {low} to {high}")
-        return f"Chart. {self.title}. Mean test accuracy, {'; '.join(panels)}. The tables hold every value."
+        return f"Chart. {self.title}. Mean {self.points}, {'; '.join(panels)}. The tables hold every value."
 
 
 FIGURES: dict[str, Entry] = {}
 
 
 def figure(
-    name: str, title: str, *, shows: str, needs: str, rows: Callable[[pd.DataFrame], pd.DataFrame]
+    name: str, title: str, *, shows: str, needs: str, rows: Callable[[pd.DataFrame], pd.DataFrame], **value: str
 ) -> Callable[[Draw], Draw]:
     """Puts the function below into `FIGURES`, in the order of the report; the arguments are `Entry`'s."""
 
     def register(draw: Draw) -> Draw:
-        FIGURES[name] = Entry(name, title, shows, needs, rows, draw)
+        FIGURES[name] = Entry(name, title, shows, needs, rows, draw, **value)
         return draw
 
     return register
@@ -188,20 +209,19 @@ def published() -> pd.DataFrame:
 def method(row: pd.Series[Any]) -> str:
     """A summary's row in words: "greedy, K = 8, finetuned from epoch 100"."""
     words = [row["selection"]]
-    if row["selection"] != "learned":
+    if SELECTIONS[row["selection"]].has_options:
         words.append(f"K = {row['k']}")
     if row["finetune"] != "none":
         words.append(f"finetuned from epoch {row['finetune'][1:]}")
     return ", ".join(words)
 
 
-def facts(rows: pd.DataFrame) -> str:
-    """What a point is, then n, recipe, epochs and devices of the done cells, and how many are not done."""
+def facts(rows: pd.DataFrame, drawn: str) -> str:
+    """What is drawn, then n, recipe, epochs and devices of the done cells, and how many are not done."""
     done = rows[rows["status"] == "done"]
     seeds = between(done.groupby(["recipe", *NETWORK, "selection", "k", "finetune"]).size())
     parts = [
-        "Points are means over seeds of test accuracy at the best validation epoch, with 95 % t-intervals; "
-        "a hollow point is one seed, which has no interval.",
+        drawn,
         f"n = {seeds} {'seed' if seeds == '1' else 'seeds'} a point; {len(done)} cells.",
         f"Recipe {' and '.join(sorted(done['recipe'].unique()))}, {between(done['epochs'])} epochs.",
         f"Trained on {', '.join(sorted(done['device'].dropna().unique()))}.",
@@ -290,6 +310,9 @@ def _learned(ax: Axes, rows: pd.DataFrame) -> list[Label]:
 
 def _k_axis(ax: Axes, ks: Sequence[int]) -> None:
     ax.autoscale_view(scalex=False)  # a horizontal line inside the limits of one point has not narrowed them
+    # Two seeds can have an interval past every accuracy: it is drawn as it is, and cut off where accuracies end.
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(low, 0), min(high, 100))
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_locator(FixedLocator(sorted(set(ks))))
     ax.xaxis.set_minor_locator(NullLocator())
@@ -318,9 +341,10 @@ def _n(means: pd.DataFrame) -> str:
 
 
 def _selected(cells: pd.DataFrame, selections: Sequence[str]) -> pd.DataFrame:
-    """Cells of the deciding recipe, not finetuned, of `selections`, at K ≥ 2 (learned has no K)."""
+    """Cells of the deciding recipe, not finetuned, of `selections`, at K ≥ 2 (learned has no K), with true labels."""
     return cells[
         cells["decides"]
+        & ~cells["dataset"].str.endswith(RANDOM_LABELS)
         & (cells["finetune"] == "none")
         & cells["selection"].isin(selections)
         & ((cells["k"] > 1) | (cells["selection"] == "learned"))

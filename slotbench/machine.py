@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
+
+from slotbench.recipes import Precision
 
 MEMORY_ERRORS = (MemoryError, RuntimeError)
 """What Python, and torch on a CPU or GPU, raise when memory runs out (torch's OutOfMemoryError is a RuntimeError)."""
@@ -19,15 +24,40 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
-def prepare(threads: int) -> torch.device:
-    """The device to train on: the first GPU if there is one, else the CPU with so many threads."""
+def prepare(threads: int, precision: Precision = "float32", deterministic: bool = False) -> torch.device:
+    """The device to train on: the first GPU if there is one, else the CPU with so many threads.
+
+    Also sets, for the whole process, how it computes. `precision` "tf32" lets a GPU's tensor cores round the factors of
+    matrix products and convolutions to 10 bits; a CPU has nothing of the kind, and computes them in float32. A cell
+    that is run twice on one machine gives equal bits: a CPU's sums have one order, and a GPU's libraries are held to
+    algorithms that repeat themselves, in as far as torch lets one choose them. `deterministic` makes torch refuse, by
+    a RuntimeError, what it knows not to repeat itself.
+    """
     torch.set_num_threads(threads)
-    if torch.cuda.is_available():
-        # The same sums in the same order: what differs between two runs of one cell must be nothing.
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
-        return torch.device("cuda")
-    return torch.device("cpu")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS reads when CUDA starts
+    torch.backends.cudnn.benchmark = False  # it would choose algorithms by their times, another one every day
+    torch.backends.cudnn.deterministic = True
+    rounding = "tf32" if precision == "tf32" else "ieee"
+    torch.backends.cuda.matmul.fp32_precision = rounding
+    torch.backends.cudnn.conv.fp32_precision = rounding  # type: ignore[attr-defined]
+    # torch.use_deterministic_algorithms by its other name, which does not spend a second on importing a compiler
+    torch.set_deterministic_debug_mode("error" if deterministic else "default")
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """The context of every forward pass: with "bf16", products and convolutions are in bfloat16; weights stay float32.
+
+    Without autocast's cache of cast weights: every weight is used once in a pass, and CUDA graphs do not allow it.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
+
+
+def place(network: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
+    """`network` on `device`, before its optimizer is built; channels-last for convolutions by a GPU's tensor cores."""
+    if device.type == "cuda" and precision != "float32":
+        return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.to(device)
 
 
 def name(device: torch.device) -> str:
@@ -48,3 +78,18 @@ def peak_bytes(device: torch.device) -> int:
         return int(torch.cuda.max_memory_allocated(device))
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def state_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of all tensors that an optimizer holds, its parameters included and their gradients not."""
+    sizes: dict[int, int] = {}
+    waiting: list[Any] = [vars(optimizer)]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, torch.Tensor):
+            sizes[one.untyped_storage().data_ptr()] = one.untyped_storage().nbytes()
+        elif isinstance(one, dict):
+            waiting += [*one, *one.values()]
+        elif isinstance(one, list | tuple):
+            waiting += one
+    return sum(sizes.values())

@@ -37,6 +37,7 @@ def fingerprint(cell: Cell) -> dict[str, str]:
         "slotbench.training",
         "slotbench.architectures." + ARCHITECTURES[cell.architecture].builder.partition(":")[0],
         "slotbench.selection." + SELECTIONS[selection].optimizer.partition(":")[0],
+        *(["slotbench.selected"] if SELECTIONS[selection].has_options else []),
     }
     entries = (DATASETS[cell.dataset], ARCHITECTURES[cell.architecture], SELECTIONS[selection])
     return {name: module_hash(name) for name in sorted(reached(frozenset(modules)))} | {

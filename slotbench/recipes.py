@@ -17,8 +17,11 @@ from slotbench import documents
 from slotbench.cells import Cell
 from slotbench.documents import Mistake, Place
 from slotbench.errors import InputError, unknown
+from slotbench.selection import SELECTIONS
 
 FOLDER = Path(__file__).parent.parent / "config" / "recipes"
+
+Precision = Literal["float32", "tf32", "bf16"]
 
 
 class Part(BaseModel):
@@ -68,8 +71,16 @@ class Recipe(Part):
     """per channel, by the training images' mean and deviation; otherwise pixels are scaled to [0, 1]"""
     checkpoints: tuple[int, ...] = ()
     """epochs after which the selected weights are kept, for finetuning"""
+    prune_after: tuple[int, ...] = ()
+    """epochs after which a lottery ticket's weights are pruned and go back to the start, and the schedule with them"""
+    pruned: float = Field(0.8, gt=0, lt=1)
+    """the share of each layer's remaining weights that is then pruned"""
     threads: int = Field(1, ge=1)
     """of the CPU: they change how sums are rounded, so a result names them"""
+    precision: Precision = "float32"
+    """of matrix products and convolutions; weights, scores and their training are float32 in all"""
+    deterministic: bool = False
+    """whether to refuse operations that torch knows not to repeat themselves to the bit"""
 
     @field_validator("score_bounds")
     @classmethod
@@ -82,7 +93,13 @@ class Recipe(Part):
     def consistent(self) -> Recipe:
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs momentum")
+        if list(self.prune_after) != sorted({epoch for epoch in self.prune_after if 0 < epoch < self.epochs}):
+            raise ValueError("prune_after needs rising epochs before the last one")
         return self
+
+    def last_rewind(self, epoch: int) -> int:
+        """The last epoch before `epoch` after which weights went back to the start; 0 if they never did."""
+        return max((pruned for pruned in self.prune_after if pruned < epoch), default=0)
 
 
 class When(Part):
@@ -161,6 +178,11 @@ def of(cell: Cell) -> Recipe:
         name = str(problem["loc"][0]) if problem["loc"] else "recipe"
         mistake = Mistake(places.get(name, ()), f"{name} of {cell}: {problem['msg']}")
         raise document.at(mistake) from None
+    if bool(recipe.prune_after) != (cell.parent is None and SELECTIONS[cell.selection].prunes):
+        raise InputError(
+            f"selection '{cell.selection}': prune_after of recipe '{cell.recipe}' is {list(recipe.prune_after)} for "
+            f"{cell}; name epochs for a lottery ticket, and for nothing else"
+        )
     if (parent := cell.parent) is not None:
         kept = [epoch for epoch in of(parent).checkpoints if epoch <= of(parent).epochs]
         if cell.start_epoch not in kept:

@@ -46,9 +46,9 @@ class TestAccuracy(Part):
     accuracy: float = Field(ge=0, le=1)
     """with the weights that the recipe counts"""
     sampled: float | None = Field(None, ge=0, le=1)
-    """with options drawn from their softmax anew at every batch (probabilistic selection only)"""
+    """of a rule that draws: with weights drawn anew at every batch"""
     highest: float | None = Field(None, ge=0, le=1)
-    """with the options of the highest scores (probabilistic selection only)"""
+    """of a rule that draws: with the likeliest weights"""
 
 
 class Curves(Part):
@@ -58,7 +58,30 @@ class Curves(Part):
     """mean cross-entropy over the epoch's images; null where it was not finite"""
     validation_accuracy: list[float]
     changed: list[float]
-    """the fraction of connections whose weight differs from that of one epoch before"""
+    """the fraction of connections whose weight differs from that of one epoch before; of a subnetwork, those that are
+    kept and were not, or the other way round"""
+
+
+class Layer(Part):
+    """What one layer has selected at the last epoch, of what it was offered. Values are in units of the layer's bound
+    of options, and histograms are shares of equal parts of -1 to 1."""
+
+    connections: int = Field(ge=1)
+    selected_magnitude: float = Field(ge=0, le=1)
+    """mean of abs(selected weight)"""
+    offered_magnitude: float = Field(ge=0, le=1)
+    """mean of abs(option), over all options"""
+    selected: list[float]
+    """histogram of the selected weights"""
+    offered: list[float]
+    """histogram of all options"""
+    levels: list[float]
+    """the shares of connections that can reach 1, 2, 3, … of their options at all: the levels of their staircases"""
+    bits_of_rank: float = Field(ge=0)
+    """entropy of the selected option's rank by value among its connection's options, per connection"""
+    bits_of_move: float = Field(ge=0)
+    """entropy of the number of levels between where a connection started and where it is: what a selected network
+    costs to send to someone who has the seed, per connection"""
 
 
 class Results(Part):
@@ -67,18 +90,22 @@ class Results(Part):
     epochs: int = Field(ge=0)
     """the last epoch that was trained"""
     best_epoch: int = Field(ge=0)
-    """where validation accuracy was highest (the first such epoch)"""
+    """where validation accuracy was highest (the first such epoch); of a lottery ticket, since it was last pruned"""
     validation_accuracy: float = Field(ge=0, le=1)
     """at `best_epoch`"""
     test_accuracy: float = Field(ge=0, le=1)
     """at `best_epoch`"""
     test_accuracy_last: float = Field(ge=0, le=1)
+    train_accuracy: float = Field(ge=0, le=1)
+    """with the last weights, of the training images with the labels that were trained"""
     test: list[TestAccuracy]
     """every reading of the test set: where validation was at a new best, and at the last epoch"""
     curves: Curves
     connections: int = Field(ge=1)
     flops_per_epoch: int = Field(ge=0)
     """forward and backward of all training images, by torch's counter"""
+    layers: list[Layer] | None
+    """null for a rule without options"""
 
 
 class Costs(Part):
@@ -88,6 +115,8 @@ class Costs(Part):
     """of all sessions that trained the cell, evaluation included, start-up excluded"""
     peak_bytes: int = Field(ge=0)
     """of the process on a CPU, of the allocator on a GPU"""
+    state_bytes: int = Field(ge=0)
+    """of the weights and all that the rule keeps to train them: scores, momentum, options, breakpoints; no gradients"""
 
 
 class Provenance(Part):
@@ -113,7 +142,7 @@ class Provenance(Part):
 
 
 class Record(Part):
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     cell: CellName
     status: Literal["done", "diverged"]
     """diverged: the loss was not finite, and training ended at that epoch"""

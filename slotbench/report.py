@@ -1,14 +1,17 @@
-"""The table → report/<run>: figures, tables, and index.html, which shows them. Nothing is read but the table.
+"""The table → report/<run>: index.html with its figures, tables and a page for each cell, and paper.tex of the same.
 
-The folder needs no server and no network. The same table gives the same bytes: every date and number in it
-comes from records. Links to records are relative: they hold where results/ and report/ stand side by side.
+Nothing is read but the table, and by `slotbench.panels` the records that it names. The folder needs no server and no
+network. The same table gives the same bytes: every date and number in it comes from records. Links to records are
+relative: they hold where results/ and report/ stand side by side.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +21,17 @@ from urllib.parse import quote
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slotbench import claims, figures, table, tables
-from slotbench.cells import Cell
+from slotbench import (
+    claims,
+    figures,
+    figures_selected,  # noqa: F401 - its figures are in FIGURES once it is imported
+    panels,
+    table,
+    tables,
+)
 from slotbench.errors import InputError
-from slotbench.records import CellName, atomic
+from slotbench.records import atomic
+from slotbench.tables import Column, Link, Number, Table
 
 SIGNS = {"done": "✓", "diverged": "↗", "missing": "–", "failed": "✗"}
 """A status by its shape too, for who does not see its colour."""
@@ -40,20 +50,35 @@ def render(run: str, results: Path, report: Path) -> Path:
     link = _link(results, folder)
     verdicts = claims.judge(cells, claims.load())
     pictures = figures.save(cells, folder / "figures")
+    shown = [_verdict_table(verdicts).brief(), *tables.of(cells)]
+    tables.save(shown, folder / "tables")
+    panels.render(cells, results, folder, link)
+    said: dict[str, Any] = {
+        "run": cells.attrs["run"],
+        "counts": _counts(cells),
+        "verdict_counts": _verdict_counts(verdicts),
+        "facts": _facts(cells),
+        "code": _code(cells),
+        "differences": _differences(cells),
+        "figures": [_figure(figures.FIGURES[name], picture, cells) for name, picture in pictures.items() if picture],
+        "empty": [figures.FIGURES[name] for name, picture in pictures.items() if picture is None],
+        "tables": shown,
+    }
+    groups = _verdicts(verdicts, link)
     page = tables.HTML.get_template("index.html").render(
-        run=cells.attrs["run"],
-        counts=_counts(cells),
-        verdicts=_verdicts(verdicts, link),
-        verdict_counts=_verdict_counts(verdicts),
-        facts=_facts(cells),
-        differences=_differences(cells),
-        figures=[_figure(figures.FIGURES[name], picture, cells) for name, picture in pictures.items() if picture],
-        empty=[figures.FIGURES[name] for name, picture in pictures.items() if picture is None],
-        tables=tables.save(cells, folder / "tables"),
-        cells=_cells(cells, link),
+        **said,
+        verdicts=[group for group in groups if group[0]["verdict"].verdict != claims.NOT_RUN],
+        not_run=[group[0]["verdict"] for group in groups if group[0]["verdict"].verdict == claims.NOT_RUN],
+        all_cells=_all_cells(cells),
+        absent=_absent(cells),
+        unpublished=_published_but_not_run(cells),
         outside=cells.attrs["outside"],
         signs=SIGNS | claims.SIGNS,
     )
+    with atomic(folder / "paper.tex") as file:
+        file.write(tables.TEX.get_template("paper.tex").render(**said))
+    with atomic(folder / "captions.json") as file:
+        file.write(_captions(said["figures"], shown))
     index = folder / "index.html"
     with atomic(index) as file:
         file.write(page)
@@ -89,7 +114,23 @@ def _figure(entry: figures.Entry, picture: Figure, cells: pd.DataFrame) -> dict[
         "alt": entry.alt(cells),
         "width": width,
         "height": height,
+        "fraction": min(1.0, round(picture.get_size_inches()[0] / 6.7, 2)),  # of a page, at its own size if that fits
     }
+
+
+def _captions(pictures: list[dict[str, Any]], shown: list[Table]) -> str:
+    """The captions of all figures and tables in reStructuredText, which Snakemake's report is written in, as JSON."""
+
+    def plain(text: str) -> str:
+        return re.sub(r"([\\*`|_])", r"\\\1", text)
+
+    return json.dumps(
+        {
+            "figures": {one["name"]: plain(f"{one['title']}. {one['caption']}") for one in pictures},
+            "tables": {one.name: plain(" ".join([one.caption, *one.notes])) for one in shown},
+        },
+        indent=1,
+    )
 
 
 def _counts(cells: pd.DataFrame) -> dict[str, int]:
@@ -103,9 +144,10 @@ def _verdicts(verdicts: list[claims.Verdict], link: Callable[[str], str]) -> lis
         [
             {
                 "verdict": one,
-                "distance": tables.Number(math.nan if one.distance is None else one.distance, signed=True),
-                "published": tables.Number(math.nan if one.published is None else one.published),
-                "compared": [(label, tables.Number(value)) for label, value in one.values.items()],
+                "distance": Number(math.nan if one.distance is None else one.distance, signed=True),
+                "published": Number(math.nan if one.published is None else one.published),
+                "compared": [(label, Number(value)) for label, value in one.values.items()],
+                "scale": _scale(one),
                 "records": [
                     (link(record), record.split("/cells/")[-1].removesuffix(".json")) for record in one.records
                 ],
@@ -122,19 +164,69 @@ def _verdict_counts(verdicts: list[claims.Verdict]) -> dict[str, int]:
     return {verdict: firsts.count(verdict) for verdict in claims.SIGNS}
 
 
+SCALE = 200
+"""The width of a verdict's picture in pixels."""
+
+
+def _scale(one: claims.Verdict) -> dict[str, Any] | None:
+    """Where the picture of a verdict has its parts, in pixels: margin, interval, mean, and what was published."""
+    if one.mean is None or one.margin is None:
+        return None
+    margin = one.margin
+    values = [value for value in (one.mean, one.low, one.high, margin, one.published) if value is not None]
+    room = 0.12 * ((max(values) - min(values)) or 1)
+    low, high = min(values) - room, max(values) + room
+
+    def place(value: float | None) -> float | None:
+        return None if value is None else round(SCALE * (value - low) / (high - low), 1)
+
+    return {
+        "width": SCALE, "margin": place(margin), "mean": place(one.mean), "low": place(one.low),
+        "high": place(one.high), "published": place(one.published),
+    }  # fmt: skip
+
+
+def _verdict_table(verdicts: list[claims.Verdict]) -> Table:
+    """The verdicts as a table like the others, for LaTeX and for a page of its own."""
+    heads = ("n", "mean", "low", "high")
+    return Table(
+        "verdicts",
+        "Verdicts on the paper's claims: the mean over n seeds with its 95 % interval from low to high, and what it "
+        "has to be. Reproduced: the whole interval lies on the claim's side; not reproduced: on the other; undecided: "
+        "it contains the margin, or there are too few seeds.",
+        [
+            Column("claim"),
+            Column("networks"),
+            Column("verdict"),
+            *(Column(head, numeric=True) for head in heads),
+            Column("has to be"),
+            Column("published", numeric=True),
+        ],
+        [
+            [
+                one.statement,
+                f"all {len(one.architectures)}" if len(one.architectures) > 1 else one.architectures[0],
+                f"{claims.SIGNS[one.verdict]} {one.verdict}",
+                Number(one.n, places=0),
+                *(Number(math.nan if value is None else value) for value in (one.mean, one.low, one.high)),
+                one.asks,
+                Number(math.nan if one.published is None else one.published),
+            ]
+            for one in verdicts
+        ],
+    )
+
+
 def _facts(cells: pd.DataFrame) -> list[tuple[str, list[str]]]:
     """What the run is: (term, descriptions)."""
     trained = cells[cells["status"].isin(["done", "diverged"])]
     about = cells.attrs["about"]
     networks = cells[figures.NETWORK].drop_duplicates().itertuples(index=False, name=None)
-    epochs = (
-        trained.groupby(["recipe", "architecture", "selection"], sort=False)["epochs"].agg(table.between).reset_index()
-    )
-    commits = trained.fillna({"commit": "unknown"}).groupby("commit", sort=False)
+    epochs = trained.groupby(["recipe", "selection"], sort=False)["epochs"].agg(table.between)
     finished = trained["finished"].str[:10]
     facts = [
-        ("Networks", [f"{architecture} on {dataset}" for dataset, architecture in networks]),
-        ("Selections", list(cells["selection"].unique())),
+        ("Networks", [", ".join(f"{architecture} on {dataset}" for dataset, architecture in networks)]),
+        ("Selections", [", ".join(cells["selection"].unique())]),
         ("K", [", ".join(map(str, sorted(cells["k"].unique())))]),
         ("Seeds", [", ".join(map(str, sorted(cells["seed"].unique())))]),
         (
@@ -147,22 +239,32 @@ def _facts(cells: pd.DataFrame) -> list[tuple[str, list[str]]]:
         (
             "Epochs",
             [
-                f"{selection}, {architecture}, recipe {recipe}: {text}"
-                for recipe, architecture, selection, text in epochs.itertuples(index=False, name=None)
+                f"recipe {recipe}: " + ", ".join(f"{selection} {text}" for selection, text in some.items())
+                for recipe in epochs.index.unique(level=0)
+                for some in [epochs.loc[recipe]]
             ],
         ),
         ("Devices", list(trained["device"].unique())),
-        (
-            "Code",
-            [
-                f"commit {commit}: {len(rows)} cells"
-                + (f", {dirty} of them with uncommitted changes" if (dirty := int(rows["dirty"].sum())) else "")
-                for commit, rows in commits
-            ],
-        ),
         ("Trained", [f"{table.between(finished)}, {trained['wall_seconds'].sum() / 3600:.1f} hours in all"]),
     ]
     return [(term, said) for term, said in facts if said and (term != "Trained" or not trained.empty)]
+
+
+def _code(cells: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """Which code made the records: (commit and how many, why some of them would be made again today)."""
+    trained = cells[cells["status"].isin(["done", "diverged"])].fillna({"commit": "unknown", "stale": ""})
+    said = []
+    for commit, rows in trained.groupby("commit", sort=False):
+        made = f"commit {commit}: {_cells(len(rows))}"
+        if dirty := int(rows["dirty"].fillna(False).sum()):
+            made += f", {dirty} of them with uncommitted changes"
+        stale = rows.loc[rows["stale"] != "", "stale"].value_counts(sort=False)
+        said.append((made, [f"{_cells(count)} since then: {reason}" for reason, count in stale.items()]))
+    return said
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' if count != 1 else ''}"
 
 
 def _differences(cells: pd.DataFrame) -> list[str]:
@@ -196,22 +298,55 @@ def _differences(cells: pd.DataFrame) -> list[str]:
     return said
 
 
-def _cells(cells: pd.DataFrame, link: Callable[[str], str]) -> list[dict[str, Any]]:
-    """Each cell's row as the page shows it."""
-    shown = []
+def _all_cells(cells: pd.DataFrame) -> Table:
+    """Every cell with its status, and a link to its page."""
+    heads = ("test accuracy (%)", "at the last epoch (%)", "epochs", "wall time (s)")
+    rows = []
     for row in cells.to_dict("records"):
-        trained = row["status"] in ("done", "diverged")
-        shown.append(
-            {
-                "name": str(Cell(**{axis: row[axis] for axis in CellName.model_fields})),
-                "status": row["status"],
-                "accuracy": tables.Number(row["test_accuracy"]),
-                "last": tables.Number(row["test_accuracy_last"]),
-                "epochs": row["epochs"] if trained else "–",
-                "seconds": tables.Number(row["wall_seconds"], places=1),
-                "href": link(row["record"]) if trained else None,
-                "problem": "" if pd.isna(row["problem"]) else row["problem"],
-                "command": f"snakemake --cores 2 {shlex.quote('results/' + row['record'])}",
-            }
-        )
-    return shown
+        cell = panels.cell_of(row)
+        dataset, architecture, _, k, start, recipe = tables.axes(row)
+        rows.append(
+            [
+                dataset, architecture, Link(cell.selection, panels.address(cell)), k, start,
+                Number(row["seed"], places=0), recipe, f"{SIGNS[row['status']]} {row['status']}", 
+                Number(row["test_accuracy"]), Number(row["test_accuracy_last"]),
+                Number(math.nan if pd.isna(row["epochs"]) else row["epochs"], places=0),
+                Number(row["wall_seconds"], places=1),
+            ]
+        )  # fmt: skip
+    *named, recipe_head = tables.HEADS
+    columns = [*named, Column("seed", numeric=True), recipe_head, Column("status")]
+    return Table(
+        "all-cells",
+        "Each cell leads to its page: curves, recipe, provenance, and the commands that train it again. Test accuracy "
+        "is at the epoch of best validation accuracy, and at the last epoch.",
+        [*columns, *(Column(head, numeric=True) for head in heads)],
+        rows,
+    ).brief()
+
+
+def _absent(cells: pd.DataFrame) -> list[dict[str, str]]:
+    """The cells without a result: their page, why, and the command that trains them."""
+    return [
+        {
+            "name": str(panels.cell_of(row)),
+            "status": row["status"],
+            "href": panels.address(panels.cell_of(row)),
+            "problem": "" if pd.isna(row["problem"]) else row["problem"],
+            "command": f"snakemake {shlex.quote('results/' + row['record'])}",
+        }
+        for row in cells[~cells["status"].isin(["done", "diverged"])].to_dict("records")
+    ]
+
+
+def _published_but_not_run(cells: pd.DataFrame) -> list[str]:
+    """What the paper has numbers of, and this run has not: a line for each network and selection."""
+    axes = [*figures.NETWORK, "selection", "k"]
+    done = cells[cells["decides"] & (cells["status"] == "done") & (cells["finetune"] == "none")]
+    published = figures.published()[axes].merge(done[axes].drop_duplicates(), on=axes, how="left", indicator=True)
+    lacking = published[published["_merge"] == "left_only"].groupby([*figures.NETWORK, "selection"], sort=False)["k"]
+    said: dict[str, list[str]] = {}
+    for (dataset, architecture, selection), ks in lacking:
+        at = "" if set(ks) == {1} else f" at K = {', '.join(map(str, sorted(ks)))}"
+        said.setdefault(f"{architecture} on {dataset}", []).append(f"{selection}{at}")
+    return [f"{network}: {'; '.join(some)}" for network, some in said.items()]

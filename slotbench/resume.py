@@ -57,20 +57,26 @@ def read(folder: Path) -> Iterator[State]:
                 raise ValueError("its content does not match its name")
             length = int.from_bytes(content[:8], "little")
             rest = dict(json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["state"]))
-            state = State(int(path.stem.split("-")[1]), load(content), rest)
+            state = State(epoch_of(path), load(content), rest)
         except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
             print(f"slotbench: {path}: damaged ({error}); going on from the state before it", file=sys.stderr)
             continue
         yield state
 
 
-def clear(folder: Path) -> None:
+def clear(folder: Path, after: int = -1) -> None:
+    """Removes the states of all epochs later than `after`."""
     for path in newest_first(folder):
-        path.unlink(missing_ok=True)
+        if epoch_of(path) > after:
+            path.unlink(missing_ok=True)
 
 
 def newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("resume-??????-*.safetensors"), key=lambda path: path.name.split("-")[1], reverse=True)
+    return sorted(folder.glob("resume-" + 6 * "[0-9]" + "-*.safetensors"), key=epoch_of, reverse=True)
+
+
+def epoch_of(state: Path) -> int:
+    return int(state.name.split("-")[1])
 
 
 def digest(content: bytes) -> str:
@@ -104,16 +110,34 @@ class Preempted(BaseException):
     """SIGTERM: the process is asked to end, and will be started again."""
 
 
+class Preemption:
+    """What SIGTERM does while `preemptible`: it raises `Preempted` wherever the program is, until `end`."""
+
+    def __init__(self) -> None:
+        self.asked = self.ended = False
+
+    def stop(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.asked and not self.ended:  # one is enough; let the state be written
+            self.asked = True
+            raise Preempted
+
+    def check(self) -> None:
+        """Raises it again, for where an exception is lost: in a finaliser or a callback."""
+        if self.asked:
+            raise Preempted
+
+    def end(self) -> None:
+        """From here on the program runs to its end."""
+        self.check()
+        self.ended = True
+
+
 @contextmanager
-def preemptible() -> Iterator[None]:
-    """Turns SIGTERM into `Preempted`, raised wherever the program is."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough; let the state be written
-        raise Preempted
-
-    before = signal.signal(signal.SIGTERM, stop)
+def preemptible() -> Iterator[Preemption]:
+    """Turns SIGTERM into `Preempted`."""
+    preemption = Preemption()
+    before = signal.signal(signal.SIGTERM, preemption.stop)
     try:
-        yield
+        yield preemption
     finally:
         signal.signal(signal.SIGTERM, before)

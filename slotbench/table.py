@@ -7,6 +7,7 @@ also holds the run's name, the deciding recipe and what each recipe is about: a 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from slotbench import recipes, records
+from slotbench import provenance, recipes, records
 from slotbench.architectures import ARCHITECTURES
 from slotbench.cells import Cell
 from slotbench.errors import InputError
@@ -44,16 +45,28 @@ COLUMNS = {
     "best_epoch": "Int64",
     "flops": "Int64",  # of all epochs that this cell trained itself: a finetuned cell's parent not included
     "connections": "Int64",
+    "train_accuracy": "float64",  # percent, at the last epoch, of the labels that were trained
+    "state_bytes": "Int64",  # weights and all that the rule keeps to train them
     "changed": "float64",  # the fraction of connections that changed in the last epoch
+    "magnitude": "float64",  # mean abs(selected weight) over mean abs(option), of the layer where it is smallest
+    "levels": "float64",  # options that a connection can reach, on average
+    "bits_of_rank": "float64",  # per connection, as in a record
+    "bits_of_move": "float64",
     "commit": "str",
     "dirty": "boolean",
+    "stale": "str",  # why the cell would be trained again today: which code or setting has changed since
     "finished": "str",
     "record": "str",  # path below the results folder, whether or not the file exists
     "decides": "bool",  # whether the cell's recipe is the one that decides the run's claims
     "deviations": "str",  # where the record's settings are not its recipe's: "epochs 1, not 120"
     "problem": "str",
+    "layers": "str",  # JSON: what each layer selects, as in a record
+    "curve": "str",  # JSON: `changed` after each epoch
 }
 """The table's columns, in order, and their types; what does not exist is NaN or NA."""
+
+LONG = ["layers", "curve"]
+"""Columns that cells.csv leaves out."""
 
 AXES = ["dataset", "architecture", "selection", "k", "finetune", "recipe", "seed"]
 
@@ -75,9 +88,9 @@ def collect(run: Run, results: Path) -> pd.DataFrame:
 
 
 def write(frame: pd.DataFrame, folder: Path) -> None:
-    """`folder`/cells.csv and `folder`/cells.parquet (which keeps types and `attrs` too)."""
+    """`folder`/cells.csv and `folder`/cells.parquet (which keeps types, `attrs` and the long columns too)."""
     with records.atomic(folder / "cells.csv") as file:
-        frame.to_csv(file, index=False, lineterminator="\n")
+        frame.drop(columns=LONG).to_csv(file, index=False, lineterminator="\n")
     with records.atomic(folder / "cells.parquet", "wb") as file:
         frame.to_parquet(file, index=False)
 
@@ -154,7 +167,8 @@ def _row(cell: Cell, results: Path, run: Run) -> dict[str, Any]:
             for name, value in numbers.items():
                 if isinstance(value, int) and abs(value) >= 2**63:
                     raise InputError(f"{path}: {name} is larger than any real one; train its cell again")
-            return row | numbers | {"deviations": _deviations(record, cell)}
+            stale = provenance.stale(cell, path) or ""
+            return row | numbers | {"deviations": _deviations(record, cell), "stale": stale}
         if note.exists():
             with note.open(encoding="utf-8", errors="replace") as file:
                 reason = file.readline(2000).strip()
@@ -174,8 +188,10 @@ def _numbers(record: records.Record) -> dict[str, Any]:
         "test_accuracy": _percent(results.test_accuracy),
         "test_accuracy_last": _percent(results.test_accuracy_last),
         "validation_accuracy": _percent(results.validation_accuracy),
+        "train_accuracy": _percent(results.train_accuracy),
         "wall_seconds": record.costs.wall_seconds,
         "peak_bytes": record.costs.peak_bytes,
+        "state_bytes": record.costs.state_bytes,
         "device": record.provenance.device,
         "start_epoch": results.start_epoch,
         "best_epoch": results.best_epoch,
@@ -185,6 +201,22 @@ def _numbers(record: records.Record) -> dict[str, Any]:
         "commit": record.provenance.commit,
         "dirty": record.provenance.dirty,
         "finished": record.provenance.finished,
+        "curve": json.dumps(results.curves.changed),
+    } | _of_layers(results.layers)
+
+
+def _of_layers(layers: list[records.Layer] | None) -> dict[str, Any]:
+    """What the layers select, in the table's numbers; nothing for a rule without options."""
+    if layers is None:
+        return {}
+    connections = [layer.connections for layer in layers]
+    levels = [sum(count * share for count, share in enumerate(layer.levels, 1)) for layer in layers]
+    return {
+        "magnitude": min(layer.selected_magnitude / layer.offered_magnitude for layer in layers),
+        "levels": float(np.average(levels, weights=connections)),
+        "bits_of_rank": float(np.average([layer.bits_of_rank for layer in layers], weights=connections)),
+        "bits_of_move": float(np.average([layer.bits_of_move for layer in layers], weights=connections)),
+        "layers": json.dumps([layer.model_dump() for layer in layers]),
     }
 
 

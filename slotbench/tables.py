@@ -2,6 +2,7 @@
 
 Adding a table: one function below, under `@table`, from the cells to a `Table`; the templates
 table.tex and table.html write any of them. Everything is escaped on its way out, LaTeX as well as HTML.
+A column that says the same in every row is told once, in the caption.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 
 from slotbench.figures import NETWORK, published
 from slotbench.records import atomic
+from slotbench.selection import SELECTIONS
 from slotbench.table import between, summary
 
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -54,6 +57,28 @@ class Number:
             return Tex("{--}")
         return Tex(self._plain() + ("" if math.isnan(self.half) else f" +- {self.half:.{self.places}f}"))
 
+    @property
+    def order(self) -> str:
+        """What a browser sorts it by."""
+        return "" if math.isnan(self.value) else f"{self.value:.12g}"
+
+
+@dataclass(frozen=True)
+class Link:
+    """Text that leads somewhere on a page; in LaTeX it is only text."""
+
+    text: str
+    href: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __html__(self) -> str:
+        return Markup('<a href="{}">{}</a>').format(self.href, self.text)
+
+
+Shown = str | Number | Link
+
 
 @dataclass(frozen=True)
 class Column:
@@ -63,13 +88,44 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """What a table says: columns, rows of text and `Number`, and notes below."""
+    """What a table says: columns, rows of text, `Number` and `Link`, and notes below."""
 
     name: str
     caption: str
     columns: Sequence[Column]
-    rows: Sequence[Sequence[str | Number]]
+    rows: Sequence[Sequence[Shown]]
     notes: Sequence[str] = ()
+
+    def brief(self) -> Table:
+        """Itself without columns that say the same in each of several rows, text or no number: the caption does."""
+        if len(self.rows) < 2:
+            return self
+        same = {}
+        for place, column in enumerate(self.columns):
+            text = str(self.rows[0][place])
+            if {str(row[place]) for row in self.rows} == {text} and (not column.numeric or text == "–"):
+                same[place] = text
+        told = [f"{self.columns[place].head} {text}" for place, text in same.items() if text not in ("", "–")]
+        kept = [place for place in range(len(self.columns)) if place not in same]
+        return replace(
+            self,
+            caption=self.caption + (f" In every row: {', '.join(told)}." if told else ""),
+            columns=[self.columns[place] for place in kept],
+            rows=[[row[place] for place in kept] for row in self.rows],
+        )
+
+    def latex(self, place: int) -> Tex:
+        """The type of column `place`: siunitx for numbers, lines that break for long text."""
+        if self.columns[place].numeric:
+            return Tex(f"S[{self.siunitx(place)},retain-explicit-plus]")
+        longest = max((len(str(row[place])) for row in self.rows), default=0)
+        return Tex("l" if longest <= BROADEST else r">{\raggedright\arraybackslash}p{4.6cm}")
+
+    @property
+    def wide(self) -> bool:
+        """Whether LaTeX needs a page on its side for it."""
+        texts = zip(*([column.head for column in self.columns], *self.rows), strict=True)
+        return sum(min(max(len(str(one)) for one in column), 28) + 2 for column in texts) > WIDEST
 
     def siunitx(self, place: int) -> str:
         """The `S` column's options for the numbers of column `place`: room for the widest one."""
@@ -86,6 +142,11 @@ class Table:
         return f"table-format={sign}{whole}.{places}{f'({digits})' if digits else ''}{exponent}"
 
 
+BROADEST = 22
+"""Letters of a text that LaTeX sets in one line."""
+WIDEST = 124
+"""Letters of a table's line on an upright page of A4."""
+
 TABLES: dict[str, Callable[[pd.DataFrame], Table]] = {}
 
 
@@ -99,21 +160,29 @@ def table(name: str) -> Callable[[Callable[[pd.DataFrame], Table]], Callable[[pd
     return register
 
 
-def save(cells: pd.DataFrame, folder: Path) -> list[Table]:
-    """Writes every table as `folder`/<name>.tex and .html, and returns them."""
-    tables = [build(cells) for build in TABLES.values()]
+def of(cells: pd.DataFrame) -> list[Table]:
+    """Every table of a run."""
+    return [build(cells).brief() for build in TABLES.values()]
+
+
+def save(tables: Sequence[Table], folder: Path) -> None:
+    """Writes each table as `folder`/<name>.tex and .html."""
     for one in tables:
         for environment, name in ((TEX, "table.tex"), (HTML, "table-page.html")):
             with atomic((folder / one.name).with_suffix(Path(name).suffix)) as file:
                 file.write(environment.get_template(name).render(table=one))
-    return tables
 
 
 # ---- the tables ------------------------------------------------------------------------------------------
 
 POINT = ["dataset", "architecture", "selection", "k", "finetune", "recipe"]
 """What the cells behind one mean have in common."""
-HEADS = tuple(Column(head) for head in ("dataset", "architecture", "selection", "K", "finetuned from", "recipe"))
+HEADS = (
+    *(Column(head) for head in ("dataset", "architecture", "selection")),
+    Column("K", numeric=True),
+    Column("finetuned from epoch", numeric=True),
+    Column("recipe"),
+)
 
 
 @table("accuracy")
@@ -126,13 +195,13 @@ def accuracy(cells: pd.DataFrame) -> Table:
         suffixes=("", "_published"),
     )
     sources = list(dict.fromkeys(means["source"].dropna()))
-    rows: list[list[str | Number]] = []
+    rows: list[list[Shown]] = []
     notes = [f"Published, {_letter(place)}: {source}." for place, source in enumerate(sources)]
     for row in means.to_dict("records"):
         letter = _letter(sources.index(row["source"])) if row["source"] in sources else ""
         rows.append(
             [
-                *_point(row),
+                *axes(row),
                 str(row["epochs"]),
                 Number(row["n"], places=0),
                 Number(row["mean"], row["half"]),
@@ -167,7 +236,7 @@ def accuracy(cells: pd.DataFrame) -> Table:
 def by_status(cells: pd.DataFrame) -> Table:
     """How many cells are done, diverged, missing and failed, and which seeds are not done."""
     statuses = ("done", "diverged", "missing", "failed")
-    rows: list[list[str | Number]] = []
+    rows: list[list[Shown]] = []
     seeds = cells[cells["status"] != "done"].groupby([*POINT, "status"])["seed"].agg(list).to_dict()
     for row in summary(cells, POINT).rename(columns={"n": "done"}).to_dict("records"):
         point = tuple(row[axis] for axis in POINT)
@@ -176,7 +245,7 @@ def by_status(cells: pd.DataFrame) -> Table:
             for status in statuses
             if (*point, status) in seeds
         )
-        rows.append([*_point(row), *(Number(row[status], places=0) for status in statuses), absent])
+        rows.append([*axes(row), *(Number(row[status], places=0) for status in statuses), absent])
     total = cells["status"].value_counts()
     notes = [f"In all {len(cells)} cells: {', '.join(f'{total.get(one, 0)} {one}' for one in statuses)}."]
     return Table(
@@ -193,13 +262,13 @@ def by_status(cells: pd.DataFrame) -> Table:
 def cost(cells: pd.DataFrame) -> Table:
     """Wall time, FLOPs and peak memory of a cell."""
     done = cells[cells["status"] == "done"]
-    rows: list[list[str | Number]] = []
+    rows: list[list[Shown]] = []
     by = [*POINT, "device"]
     most = done.groupby(by).agg({"flops": "mean", "peak_bytes": "max"}).reset_index()
     for row in summary(done, by, value="wall_seconds").merge(most, on=by).to_dict("records"):
         rows.append(
             [
-                *_point(row),
+                *axes(row),
                 str(row["device"]),
                 Number(row["n"], places=0),
                 Number(row["mean"], row["half"], places=1),
@@ -218,18 +287,20 @@ def cost(cells: pd.DataFrame) -> Table:
     )
 
 
-README_HEADS = ("selection", "K", "finetuned from", "n", "test accuracy (%)", "published (%)")
+README_HEADS = ("selection", "K", "n", "test accuracy (%)", "published (%)", "distance")
 
 
 def markdown(cells: pd.DataFrame) -> str:
-    """What README shows of a run: the deciding recipe's accuracies in Markdown, under how they were made."""
+    """What README shows of a run, in Markdown: the deciding recipe's accuracies wherever the paper has one."""
     cells = cells[cells["decides"]]
     done, shown = cells[cells["status"] == "done"], accuracy(cells)
     networks = cells[NETWORK].drop_duplicates().itertuples(index=False, name=None)
     names = [f"{architecture} on {dataset}" for dataset, architecture in networks]
     several = NETWORK if len(names) > 1 else []
-    places = [place for place, column in enumerate(shown.columns) if column.head in (*several, *README_HEADS)]
-    rows = [[str(row[place]) for place in places] for row in shown.rows]
+    heads = [column.head for column in shown.columns]
+    places = [place for place, head in enumerate(heads) if head in (*several, *README_HEADS)]
+    published_at = heads.index("published (%)")
+    rows = [[str(row[place]) for place in places] for row in shown.rows if str(row[published_at]) != "–"]
     rules = ["---:" if shown.columns[place].numeric else "---" for place in places]
     return "\n".join(
         [
@@ -238,24 +309,32 @@ def markdown(cells: pd.DataFrame) -> str:
             "accuracy: mean over n seeds ± half of its 95 % interval; published values ± the uncertainty of reading "
             "them.",
             "",
-            *(f"| {' | '.join(row)} |" for row in ([shown.columns[place].head for place in places], rules, *rows)),
+            *(f"| {' | '.join(row)} |" for row in ([heads[place] for place in places], rules, *rows)),
         ]
     )
 
 
-def _point(row: Mapping[Any, Any]) -> list[str | Number]:
-    k = "–" if row["selection"] == "learned" else str(row["k"])
-    start = "–" if row["finetune"] == "none" else f"epoch {row['finetune'][1:]}"
-    return [row["dataset"], row["architecture"], row["selection"], k, start, row["recipe"]]
+def axes(row: Mapping[Any, Any]) -> list[Shown]:
+    """The cells of a row under `HEADS`; a rule without options has no K."""
+    options = row["selection"] not in SELECTIONS or SELECTIONS[row["selection"]].has_options
+    start = math.nan if row["finetune"] == "none" else float(row["finetune"][1:])
+    return [
+        row["dataset"],
+        row["architecture"],
+        row["selection"],
+        Number(row["k"] if options else math.nan, places=0),
+        Number(start, places=0),
+        row["recipe"],
+    ]
 
 
 def _words(row: Mapping[Any, Any]) -> str:
-    dataset, architecture, selection, k, start, recipe = _point(row)
+    dataset, architecture, selection, k, start, recipe = map(str, axes(row))
     return ", ".join(
         [
             f"{architecture} on {dataset}",
             f"{selection}" + ("" if k == "–" else f" at K = {k}"),
-            *([] if start == "–" else [f"finetuned from {start}"]),
+            *([] if start == "–" else [f"finetuned from epoch {start}"]),
             f"recipe {recipe}",
         ]
     )
@@ -276,7 +355,8 @@ TEX_SIGNS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_",
     "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "–": "--", "±": r"$\pm$",
-    "≥": r"$\ge$", "×": r"$\times$", "−": "$-$",
+    "≥": r"$\ge$", "×": r"$\times$", "−": "$-$", "≤": r"$\le$", "√": r"$\surd$", "σ": r"$\sigma$",
+    "→": r"$\to$", "✓": r"$\checkmark$", "✗": r"$\times$", "↗": r"$\nearrow$",
 }  # fmt: skip
 
 

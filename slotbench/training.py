@@ -7,6 +7,7 @@ the next one depends on.
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import os
@@ -16,17 +17,16 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
-from torch.optim import lr_scheduler
+from torch.optim import Optimizer, lr_scheduler
 from torch.utils.flop_counter import FlopCounterMode
 
-from slotbench import architectures, machine, provenance, recipes, resume
+from slotbench import architectures, graphs, machine, provenance, recipes, resume
 from slotbench.cells import Cell
 from slotbench.data import batches
 from slotbench.errors import InputError
@@ -34,6 +34,7 @@ from slotbench.recipes import Recipe, Schedule
 from slotbench.records import (
     Costs,
     Curves,
+    Layer,
     Provenance,
     Record,
     Results,
@@ -63,17 +64,18 @@ def train(cell: Cell, out: Path, data_dir: Path, parent: Path | None, progress: 
     """
     recipe = recipes.of(cell)
     start = None if cell.parent is None else checkpoint(cell, parent)
-    device = machine.prepare(recipe.threads)
+    device = machine.prepare(recipe.threads, recipe.precision, recipe.deterministic)
     data = batches.load(cell.dataset, data_dir, device)
     folder = out.with_suffix("")
     with resume.lock(folder) as waited:
         if waited and out.exists() and provenance.stale(cell, out) is None:
             return read(out)  # whoever held the lock has done the work
         session = Session(cell, recipe, data, device)
-        if parent is not None and start is not None:
-            session.started_from = sha256(weights_path(parent, cell.finetune))
-            session.network.load_state_dict({name: tensor.to(device) for name, tensor in start.items()})
+        if start is not None:
+            session.start_from(*start)
         any(session.take_up(state) for state in resume.read(folder))
+        # What it refused, another recipe's or code's, must not outlive its own states by counting as newer.
+        resume.clear(folder, after=session.epoch)
         return run(session, out, progress)
 
 
@@ -82,33 +84,35 @@ def run(session: Session, out: Path, progress: Progress) -> Record:
     recipe, folder = session.recipe, out.with_suffix("")
     seconds_between_states = float(os.environ.get("SLOTBENCH_RESUME_SECONDS", "60"))
     began = written = time.monotonic()
-    state = session.state(0.0)
-    try:
-        with resume.preemptible():
+    state = None
+    with resume.preemptible() as preemption:
+        try:
             while session.epoch < recipe.epochs and not session.diverged:
-                session.train_epoch()
+                session.train_epoch(preemption.check)
                 session.evaluate()
-                validation = session.curves["validation_accuracy"][-1]
-                progress(session.epoch, recipe.epochs, f"validation {100 * validation:.2f} %")
                 if session.epoch in recipe.checkpoints:
                     save_weights(session.weights(), weights_path(out, f"e{session.epoch}"))
                 state = session.state(time.monotonic() - began)
+                validation = session.curves["validation_accuracy"][-1]
+                progress(session.epoch, recipe.epochs, f"validation {100 * validation:.2f} %")
                 if time.monotonic() - written >= seconds_between_states:
                     resume.write(state, folder)
                     written = time.monotonic()
-    except resume.Preempted:
-        resume.write(state, folder)
-        raise
-    save_weights(session.best, weights_path(out, "best"))
-    save_weights(session.weights(), weights_path(out, "last"))
-    record = session.record(out, time.monotonic() - began)
-    write(record, out)
-    resume.clear(folder)
+            preemption.end()  # what is left takes a moment, and SIGTERM waits for it
+        except resume.Preempted:
+            if state is not None:
+                resume.write(state, folder)
+            raise
+        save_weights(session.best, weights_path(out, "best"))
+        save_weights(session.weights(), weights_path(out, "last"))
+        record = session.record(out, time.monotonic() - began)
+        write(record, out)
+        resume.clear(folder)
     return record
 
 
-def checkpoint(cell: Cell, parent: Path | None) -> Weights:
-    """The weights that a finetuned cell starts from, if they are what its parent's record says they are."""
+def checkpoint(cell: Cell, parent: Path | None) -> tuple[Weights, str]:
+    """The weights that a finetuned cell starts from, if they are what its parent's record says, and their SHA-256."""
     if parent is None:
         raise InputError(f"finetune '{cell.finetune}': name the record of the cell to start from, with --parent")
     record = read(parent)
@@ -117,11 +121,13 @@ def checkpoint(cell: Cell, parent: Path | None) -> Weights:
         raise InputError(f"{parent}: is the record of another cell than {wanted}")
     path = weights_path(parent, cell.finetune)
     try:
-        if record.weights.get(cell.finetune) != sha256(path):
-            raise InputError(f"{path}: not the file that {parent} names (SHA-256 differs); train its cell again")
-        return load_file(path)
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; train {wanted} again") from error
+    digest = hashlib.sha256(content).hexdigest()
+    if record.weights.get(cell.finetune) != digest:
+        raise InputError(f"{path}: not the file that {parent} names (SHA-256 differs); train its cell again")
+    return load(content), digest
 
 
 def save_weights(weights: Weights, path: Path) -> None:
@@ -140,8 +146,7 @@ class Session:
     def __init__(self, cell: Cell, recipe: Recipe, data: batches.Data, device: torch.device) -> None:
         self.cell, self.recipe, self.data, self.device = cell, recipe, data, device
         self.network = architectures.build(cell.architecture, padding=recipe.padding, dropout=recipe.dropout)
-        self.flops_per_image = flops_per_image(self.network, data.train.images[:2])
-        self.network.to(device)
+        self.network = machine.place(self.network, device, recipe.precision)
         self.rule = SELECTIONS["learned" if cell.parent is not None else cell.selection]
         module, _, optimizer = self.rule.optimizer.partition(":")
         self.optimizer = getattr(import_module(f"slotbench.selection.{module}"), optimizer)(
@@ -156,7 +161,12 @@ class Session:
             score_bounds=recipe.score_bounds,
         )
         self.schedule = schedule(self.optimizer, recipe.schedule)
-        self.normalisation = (data.mean, data.std) if recipe.normalise else (None, None)
+        self.normalisation = batches.statistics(data.train.images) if recipe.normalise else (None, None)
+        self.loss = graphs.captured(
+            graphs.Loss(self.network, self.normalisation, recipe.precision),
+            data.train.images[: recipe.batch],
+            data.train.labels[: recipe.batch],
+        )
         self.epoch = cell.start_epoch
         self.best_epoch = self.epoch
         self.best: Weights = {}
@@ -170,13 +180,22 @@ class Session:
         """Whether the last epoch's loss was not finite."""
         return bool(self.curves["train_loss"]) and self.curves["train_loss"][-1] is None
 
+    def start_from(self, weights: Weights, digest: str) -> None:
+        """Takes the weights of another cell's checkpoint, the SHA-256 of whose file is `digest`."""
+        self.network.load_state_dict({name: tensor.to(self.device) for name, tensor in weights.items()})
+        self.started_from = digest
+
     def weights(self) -> Weights:
         """A copy of the network's weights and buffers."""
         return {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
-    def train_epoch(self) -> None:
+    def train_epoch(self, before_batch: Callable[[], None] = lambda: None) -> None:
+        """One epoch; `before_batch` is called before each batch."""
         self.optimizer.eval()
-        before = [weight.detach().clone() for weight in self.network.parameters()]
+        if self.epoch in self.recipe.prune_after:
+            self.optimizer.prune(self.recipe.pruned)
+            self.schedule = schedule(self.optimizer, self.recipe.schedule)
+        before = self.choices()
         torch.manual_seed(seed_of(self.cell.seed, self.epoch))
         self.optimizer.train()
         self.network.train()
@@ -184,7 +203,8 @@ class Session:
         for images, labels in batches.epoch(
             self.data.train, self.recipe.batch, self.cell.seed, self.epoch, self.recipe.flip
         ):
-            loss = cross_entropy(self.network(batches.scale(images, *self.normalisation)), labels)
+            before_batch()
+            loss = self.loss(images, labels)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self.optimizer.zero_grad()
@@ -194,15 +214,20 @@ class Session:
         mean_loss = total.item() / len(self.data.train.labels)
         self.curves["train_loss"].append(mean_loss if math.isfinite(mean_loss) else None)
         self.optimizer.eval()
-        pairs = list(zip(before, self.network.parameters(), strict=True))
-        changed = sum(int((old != new).sum()) for old, new in pairs)
+        changed = sum(int((old != new).sum()) for old, new in zip(before, self.choices(), strict=True))
         self.curves["changed"].append(changed / sum(old.numel() for old in before))
+
+    def choices(self) -> list[Tensor]:
+        """What each connection has selected: its weight, or of a subnetwork whether it is kept."""
+        weights = (weight.detach() for weight in self.network.parameters())
+        return [weight != 0 if self.rule.subnetwork else weight.clone() for weight in weights]
 
     def evaluate(self) -> None:
         """Validation every epoch; the test set only where validation is at a new best, and at the last epoch."""
         validation = self.accuracies(self.data.validation)["accuracy"]
         earlier = self.curves["validation_accuracy"]
-        at_best = not earlier or validation > max(earlier)
+        counted = earlier[max(self.recipe.last_rewind(self.epoch) - self.cell.start_epoch, 0) :]
+        at_best = not counted or validation > max(counted)
         earlier.append(validation)
         if at_best:
             self.best_epoch, self.best = self.epoch, self.weights()
@@ -226,7 +251,9 @@ class Session:
         right = torch.zeros((), dtype=torch.int64, device=self.device)
         for images, labels in batches.whole(split, EVALUATION_BATCH):
             before_batch()
-            right += (self.network(batches.scale(images, *self.normalisation)).argmax(1) == labels).sum()
+            with machine.autocast(self.recipe.precision, self.device):
+                logits = self.network(batches.scale(images, *self.normalisation))
+            right += (logits.argmax(1) == labels).sum()
         return int(right) / len(split.labels)
 
     @cached_property
@@ -236,6 +263,7 @@ class Session:
             "cell": str(self.cell),
             "recipe": json.loads(self.recipe.model_dump_json()),
             "fingerprint": provenance.fingerprint(self.cell),
+            "versions": provenance.versions(),
             "device": machine.name(self.device),
             "started_from": self.started_from,
         }
@@ -252,7 +280,8 @@ class Session:
             "best_epoch": self.best_epoch,
             "tests": self.tests,
             "curves": self.curves,
-            "schedule": self.schedule.state_dict(),
+            # Not MultiStepLR's milestones, the recipe's own: JSON would turn their epochs into text, and none be met
+            "schedule": {name: part for name, part in self.schedule.state_dict().items() if name != "milestones"},
             "groups": [
                 {name: value for name, value in group.items() if name != "params"}
                 for group in optimizer["param_groups"]
@@ -284,6 +313,12 @@ class Session:
         self.earlier_seconds = state.rest["seconds"]
         return True
 
+    def layers(self) -> list[Layer] | None:
+        """What is selected, layer by layer; None for a rule without options, which does not concern that code."""
+        if not self.rule.has_options:
+            return None
+        return cast(list[Layer], import_module("slotbench.selected").layers(self.optimizer))
+
     def record(self, out: Path, seconds: float) -> Record:
         """The record of a cell whose weights have been written."""
         at_best = next(test for test in self.tests if test["epoch"] == self.best_epoch)
@@ -293,6 +328,7 @@ class Session:
             *(f"e{epoch}" for epoch in self.recipe.checkpoints if self.cell.start_epoch < epoch <= self.epoch),
         ]
         commit, dirty = provenance.commit()
+        torch.manual_seed(seed_of(self.cell.seed, self.epoch))  # for a rule that draws its weights to be read
         return Record(
             cell=cell_name(self.cell),
             status="diverged" if self.diverged else "done",
@@ -301,16 +337,22 @@ class Session:
                 start_epoch=self.cell.start_epoch,
                 epochs=self.epoch,
                 best_epoch=self.best_epoch,
-                validation_accuracy=max(self.curves["validation_accuracy"]),
+                validation_accuracy=self.curves["validation_accuracy"][self.best_epoch - self.cell.start_epoch - 1],
                 test_accuracy=at_best["accuracy"],
                 test_accuracy_last=self.tests[-1]["accuracy"],
                 test=[TestAccuracy(**test) for test in self.tests],
+                train_accuracy=self.accuracies(self.data.train)["accuracy"],
                 curves=Curves(**self.curves),
+                layers=self.layers(),
                 connections=sum(weight.numel() for weight in self.network.parameters()),
-                flops_per_epoch=self.flops_per_image * len(self.data.train.labels),
+                flops_per_epoch=flops_per_image(self.network, self.data.train.images[:2]) * len(self.data.train.labels),
             ),
             weights={name: sha256(weights_path(out, name)) for name in names},
-            costs=Costs(wall_seconds=self.earlier_seconds + seconds, peak_bytes=machine.peak_bytes(self.device)),
+            costs=Costs(
+                wall_seconds=self.earlier_seconds + seconds,
+                peak_bytes=machine.peak_bytes(self.device),
+                state_bytes=machine.state_bytes(self.optimizer),
+            ),
             provenance=Provenance(
                 commit=commit,
                 dirty=dirty,
@@ -336,12 +378,29 @@ def schedule(optimizer: torch.optim.Optimizer, wanted: Schedule) -> lr_scheduler
             return lr_scheduler.CosineAnnealingWarmRestarts(optimizer, wanted.epochs[0], int(wanted.factor))
 
 
-def flops_per_image(network: nn.Module, images: Tensor) -> int:
-    """FLOPs of a forward and a backward pass, by torch's counter, computing nothing (on the meta device).
+def without_compiler(*functions: Any) -> None:
+    """Marks functions of torch as what its compiler leaves alone.
 
-    `images` are two images as the network gets them: batch normalisation needs more than one.
+    torch would do so itself when one is first called, and import its whole compiler for that: more than a second, as
+    long as all the rest of the start of a cell. Nothing is compiled here.
     """
-    twin = copy.deepcopy(network).to("meta").train()
+    for function in functions:
+        plain = getattr(function, "__wrapped__", function)
+        setattr(plain, "__dynamo_disable", plain)
+
+
+without_compiler(
+    *(getattr(Optimizer, name) for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"))
+)
+
+
+def flops_per_image(network: nn.Module, images: Tensor) -> int:
+    """FLOPs of a forward and a backward pass, by torch's counter, on a copy of `network` on the CPU.
+
+    `images` are two images, uint8: batch normalisation needs more than one.
+    """
+    twin = copy.deepcopy(network).cpu().train()
     with FlopCounterMode(display=False) as counter:
-        twin(torch.empty(images.shape, device="meta")).sum().backward()
+        without_compiler(type(counter.mode).__torch_dispatch__)
+        twin(batches.scale(images.cpu())).sum().backward()
     return int(counter.get_total_flops()) // len(images)

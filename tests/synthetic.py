@@ -9,6 +9,7 @@ from pathlib import Path
 
 from slotbench import recipes, records
 from slotbench.cells import Cell
+from slotbench.selection import SELECTIONS
 
 LEARNED = {"lenet": 98.0, "conv2": 79.3, "conv4": 86.5, "conv6": 88.0, "vgg19": 92.0}
 
@@ -31,6 +32,8 @@ def accuracy(cell: Cell) -> float:
     top = LEARNED[cell.architecture] - (0.4 if cell.recipe == "paper" else 0)
     if cell.selection == "learned":
         percent = top
+    elif not SELECTIONS[cell.selection].has_options:
+        percent = top - 1
     elif cell.k == 1 and cell.finetune == "none":
         percent = 10.0 + draw.uniform(0, 2)
     else:
@@ -60,6 +63,7 @@ def record(cell: Cell, *, status: str = "done", epochs: int | None = None) -> re
             validation_accuracy=value,
             test_accuracy=value,
             test_accuracy_last=max(value - 0.001, 0),
+            train_accuracy=min(value + 0.005, 1),
             test=[records.TestAccuracy(epoch=last, accuracy=value)],
             curves=records.Curves(
                 train_loss=[math.exp(-epoch / 20) for epoch in range(trained)],
@@ -68,9 +72,15 @@ def record(cell: Cell, *, status: str = "done", epochs: int | None = None) -> re
             ),
             connections=266_200,
             flops_per_epoch=81_457_200_000,
+            layers=layers(cell) if SELECTIONS[cell.selection].has_options and cell.parent is None else None,
         ),
         weights={},
-        costs=records.Costs(wall_seconds=2.5 * trained + 0.1 * cell.k, peak_bytes=700 * 2**20 + cell.k),
+        costs=records.Costs(
+            wall_seconds=2.5 * trained + 0.1 * cell.k,
+            peak_bytes=700 * 2**20 + cell.k,
+            state_bytes=266_200
+            * (8 if cell.selection == "learned" or cell.parent else 36 + 8 * (cell.k - 1).bit_length()),
+        ),
         provenance=records.Provenance(
             commit="0123456789abcdef0123456789abcdef01234567",
             dirty=cell.seed == 1,
@@ -83,6 +93,24 @@ def record(cell: Cell, *, status: str = "done", epochs: int | None = None) -> re
             finished="2026-01-02T03:04:05Z",
         ),
     )
+
+
+def layers(cell: Cell) -> list[records.Layer]:
+    """Two layers, which select larger magnitudes the more options there are."""
+    most = 1 + (cell.k - 1).bit_length()
+    return [
+        records.Layer(
+            connections=connections,
+            selected_magnitude=1 - 0.5 / most**0.5,
+            offered_magnitude=0.5,
+            selected=[0.02, 0.03] * 20 if cell.k == 1 else [0.05] * 10 + [0.0] * 20 + [0.05] * 10,
+            offered=[0.025] * 40,
+            levels=[0.0] * (most - 1) + [1.0],
+            bits_of_rank=math.log2(cell.k),
+            bits_of_move=math.log2(most),
+        )
+        for connections in (235_200, 31_000)
+    ]
 
 
 def grid(
@@ -106,6 +134,14 @@ def grid(
                     for start in finetune:
                         cells.append(Cell(recipe, dataset, architecture, "greedy", k, start, seed))
     return tuple(cell.checked() for cell in cells)
+
+
+def others(recipe: str = "authors-code") -> tuple[Cell, ...]:
+    """Shared options, rules without options and random labels, of LeNet; one seed."""
+    named = [("mnist", f"greedy-shared-{of}", k) for of in ("layer", "network") for k in (2, 8)]
+    named += [("mnist", selection, 1) for selection in ("edge-popup", "supermask", "lottery-ticket")]
+    named += [("mnist-random-labels", "greedy", 8), ("mnist-random-labels", "learned", 1)]
+    return tuple(Cell(recipe, dataset, "lenet", selection, k, "none", 0).checked() for dataset, selection, k in named)
 
 
 def path(results: Path, run: SyntheticRun, cell: Cell) -> Path:

@@ -33,15 +33,15 @@ def section(page: Path, title: str) -> str:
 
 
 class Reader(Tree):
-    """A copy of the project whose recipe `quick` has 2 epochs, and a person who does in it what a page says."""
+    """A copy of the project whose recipe `quick` has 5 epochs, and a person who does in it what a page says."""
 
     def __init__(self, folder: Path):
         super().__init__(folder)
         for name in ("Makefile", "constraints.txt", "pyproject.toml"):
             shutil.copy(ROOT / name, folder)
         recipe = folder / "config" / "recipes" / "quick.yaml"
-        brief = recipe.read_text().replace("epochs: 12", "epochs: 2").replace("[4, 12]", "[1, 2]")
-        assert "\n  epochs: 2\n" in brief
+        brief = recipe.read_text().replace("epochs: 12", "epochs: 5").replace("[4, 12]", "[4, 5]")
+        assert "\n  epochs: 5\n" in brief
         recipe.write_text(brief)
         bin_folder = folder / "bin"
         bin_folder.mkdir()
@@ -84,16 +84,99 @@ def reader(tmp_path) -> Reader:
     return Reader(tmp_path)
 
 
-@pytest.mark.parametrize("number", range(len(blocks((ROOT / "README.md").read_text(), "sh"))))
-def test_readmes_commands_run(number, reader):
-    """Training by hand for real; make and snakemake as dry runs."""
-    dry = (
-        "set -e\n"
-        'make() { command make -n "$@"; }\n'
-        'snakemake() { command snakemake -n "$@"; }\n'
-        ".() { test $1 = .venv/bin/activate; }\n"
+COMMANDS = [
+    pytest.param(page, number, id=f"{page.parent.name}/{page.name}-{number}")
+    for page in PAGES
+    if page.name != "adding.md"  # whose blocks need one another: below
+    for number in range(len(blocks(page.read_text(), "sh")))
+]
+DRY = """set -e
+make() { command make -n "$@"; }
+snakemake() { case "$*" in *--report*) command snakemake -n;; *) command snakemake -n "$@";; esac; }
+python() { command python "$@" --help; }
+.() { test $1 = .venv/bin/activate; }
+"""
+"""Training by hand and what reads records are for real; make, snakemake and benchmarks are dry runs."""
+ELSEWHERE = ("git", "pip", "srun", "sbatch", "squeue", "sinfo", "kubectl", "podman", "docker", "ssh", "aws", "conda")
+"""Programs of another machine: a page may tell to type them; whether they do is another test's."""
+
+
+@pytest.mark.parametrize(("page", "number"), COMMANDS)
+def test_the_commands_of_every_page_run(page, number, reader):
+    shutil.copytree(ROOT / "benchmarks", reader.folder / "benchmarks", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests", reader.folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    elsewhere = "".join(f"{name}() {{ :; }}\n" for name in ELSEWHERE)
+    reader.run("bash", "-c", DRY + elsewhere + blocks(page.read_text(), "sh")[number])
+
+
+def test_every_block_of_commands_says_that_it_is_one():
+    """So that the test above finds it."""
+    for page in PAGES:
+        unnamed = re.findall(
+            r"^```\n(.*?)^```$", re.sub(r"^```\w+\n.*?^```$", "", page.read_text(), flags=re.M | re.S), re.M | re.S
+        )
+        for block in unnamed:
+            assert not re.search(r"^(slotbench|snakemake|make|python|pip) ", block, re.M), (page.name, block)
+
+
+def test_the_configs_of_every_page_are_accepted(reader):
+    configs = [block for page in PAGES for block in blocks(page.read_text(), "yaml") if "\ngrids:" in block]
+    assert configs
+    for block in configs:
+        (reader.folder / "own.yaml").write_text(block)
+        assert reader.run("slotbench", "cells", "own.yaml").count("\n") > 1
+
+
+def test_readme_is_two_screens():
+    """A figure, the two commands, and where to go next; the numbers between the marks are the committed run's."""
+    text = (ROOT / "README.md").read_text()
+    own = re.sub(r"<!-- numbers: begin -->.*<!-- numbers: end -->", "", text, flags=re.S)
+    assert len(own.splitlines()) <= 50
+    assert len(own.split()) <= 400
+    assert "![" in own
+    assert blocks(own, "sh") == ["make run\nmake test\n"]
+
+
+def test_the_site_builds_without_a_warning_and_its_links_hold(tmp_path):
+    pytest.importorskip("sphinx", reason="the extra `docs` is not installed")
+    pytest.importorskip("furo", reason="the extra `docs` is not installed")
+    command = [
+        "-q",
+        "-W",
+        "--keep-going",
+        "-c",
+        "docs/site",
+        "-b",
+        "html",
+        "-d",
+        tmp_path / "doctrees",
+        ".",
+        tmp_path / "site",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *command], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    reader.run("bash", "-c", dry + blocks((ROOT / "README.md").read_text(), "sh")[number])
+    assert done.returncode == 0, done.stderr
+    pages = [*(tmp_path / "site" / "docs").glob("*.html")]
+    assert {page.stem for page in pages} == {page.stem for page in (ROOT / "docs").glob("*.md")}
+    for page in pages:
+        for address in re.findall(r'(?:href|src)="([^"#?]+)', page.read_text()):
+            if not re.match(r"\w+:", address) and "report/reference" not in address:
+                assert (page.parent / unquote(address)).exists(), (page.name, address)
+            assert not re.match(r"https?:", address) or "//" in address
+
+
+def test_the_figure_of_the_staircase_is_what_its_script_draws_and_its_example_is_the_pages(reader):
+    site = ROOT / "docs" / "site"
+    (reader.folder / "docs").mkdir()
+    shutil.copytree(site, reader.folder / "docs" / "site")
+    (reader.folder / "docs" / "site" / "staircase.svg").unlink()
+    reader.run(sys.executable, "docs/site/staircase.py")
+    assert (reader.folder / "docs" / "site" / "staircase.svg").read_bytes() == (site / "staircase.svg").read_bytes()
+    rows = re.findall(r"^\| (\d) \| (-?[\d.]+) \| ([\d.]+) \|", (ROOT / "docs" / "method.md").read_text(), re.M)
+    script = (site / "staircase.py").read_text()
+    for place, name in ((1, "WEIGHTS"), (2, "SCORES")):
+        assert f"[{', '.join(str(float(row[place])) for row in rows)}]" in script, name
 
 
 def test_what_docs_adding_adds_is_trained_and_reported(reader):

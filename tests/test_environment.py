@@ -1,5 +1,6 @@
 """One list of dependencies in three files: pyproject.toml, constraints.txt (pip), environment.yml (conda)."""
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -34,7 +35,10 @@ def test_conda_installs_the_python_that_pip_asks_for():
     assert conda()["python"].specifier == Requirement(f"python{PROJECT['requires-python']}").specifier
 
 
-@pytest.mark.parametrize("required", REQUIRED, ids=str)
+EXTRAS = PROJECT["optional-dependencies"].values()
+
+
+@pytest.mark.parametrize("required", sorted({*REQUIRED, *map(Requirement, itertools.chain(*EXTRAS))}, key=str), ids=str)
 def test_every_dependency_is_pinned_to_a_version_within_its_bounds(required):
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
     version = {normal(name): pin for name, pin in pins.items()}[normal(required.name)]

@@ -16,6 +16,7 @@ CELLS = {
     for selection in ("greedy", "probabilistic", "learned")
 } | {"finetuned": Cell("quick", "digits", "lenet", "greedy", 2, "e4", 0)}
 ALL = set(CELLS)
+WITH_OPTIONS = {"greedy", "probabilistic"}
 
 
 @pytest.fixture
@@ -40,9 +41,10 @@ def forget() -> None:
         ("comment", "selection/greedy.py", "import torch\n", "import torch  # a comment\n", set()),
         ("docstring", "training.py", '"""A cell in training', '"""A cell, in training', set()),
         ("formatting", "selection/slots.py", "SQRT3 = 3**0.5", "SQRT3 = (\n    3 ** 0.5\n)", set()),
-        ("greedy", "selection/greedy.py", "a = abs(a)", "a = abs(a) + 0", {"greedy"}),
+        ("greedy", "selection/greedy.py", "while len(moving):", "while len(moving) > 0:", {"greedy"}),
         ("probabilistic", "selection/probabilistic.py", "amax(0)", "amax(dim=0)", {"probabilistic"}),
-        ("staircase", "selection/staircase.py", "maximum(corner, reached)", "maximum(reached, corner)", {"greedy"}),
+        ("staircase", "selection/staircase.py", "maximum(_round(", "fmax(_round(", WITH_OPTIONS),
+        ("what is recorded of layers", "selected.py", "BINS = 40", "BINS = 20", WITH_OPTIONS),
         ("kernel", "selection/step.c", "BLOCK = 512", "BLOCK = 256", {"greedy", "probabilistic"}),
         ("options", "selection/options.py", "options -= 1", "options -= 1.0", ALL),
         ("architecture", "architectures/lenet.py", "784, 300", "28 * 28, 300", ALL),
@@ -72,7 +74,8 @@ def test_names_every_module_that_training_loads():
     code = """
 import sys
 from importlib import import_module
-for module in ("slotbench.training", "slotbench.architectures.lenet", "slotbench.selection.greedy"):
+for module in ("slotbench.training", "slotbench.architectures.lenet", "slotbench.selection.greedy",
+               "slotbench.selected"):
     import_module(module)
 print(*sorted(name for name in sys.modules if name.startswith("slotbench.")))
 """

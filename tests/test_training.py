@@ -30,9 +30,17 @@ rules:
     set: {learning_rate: 25.0}
   - when: {selection: learned}
     set: {learning_rate: 0.05}
+  - when: {selection: lottery-ticket}
+    set: {learning_rate: 0.05, prune_after: [3], pruned: 0.5, schedule: {kind: steps, epochs: [2], factor: 0.5}}
+  - when: {selection: supermask}
+    set: {learning_rate: 100.0}
   - when: {finetuned: true}
     set: {learning_rate: 0.05}
 """
+BOUNDS = {"option_bound": 1.7320508, "score_bounds": (1.7320508, 1.7320508)}
+
+
+KINDS = [("greedy", 3), ("probabilistic", 2), ("learned", 1), ("lottery-ticket", 1), ("supermask", 1)]
 
 
 @pytest.fixture(autouse=True)
@@ -112,14 +120,14 @@ def test_probabilistic_selection_counts_what_its_recipe_says(tmp_path, data, rec
     assert all(test.accuracy == test.highest for test in record.results.test)
 
 
-@pytest.mark.parametrize(("selection", "k"), [("greedy", 3), ("probabilistic", 2), ("learned", 1)])
+@pytest.mark.parametrize(("selection", "k"), KINDS)
 def test_the_same_cell_twice_gives_the_same_bits(selection, k, tmp_path, data):
     for name in ("a.json", "b.json"):
         run(cell(selection, k), tmp_path / name, data)
     same(tmp_path / "a.json", tmp_path / "b.json")
 
 
-@pytest.mark.parametrize(("selection", "k"), [("greedy", 3), ("probabilistic", 2), ("learned", 1)])
+@pytest.mark.parametrize(("selection", "k"), KINDS)
 @pytest.mark.parametrize("killed_after", [1, 3])
 def test_an_interrupted_cell_goes_on_to_the_same_bits(selection, k, killed_after, tmp_path, data, monkeypatch):
     run(cell(selection, k), tmp_path / "whole.json", data)
@@ -190,21 +198,18 @@ def test_the_random_network_of_k_1_never_moves(tmp_path, data):
     record = run(cell(k=1), tmp_path / "seed0.json", data)
     assert record.results.curves.changed == [0.0] * 6
     assert record.results.test_accuracy < 0.4
-    weights = load_file(weights_path(tmp_path / "seed0.json", "last"))
-    for layer, weight in enumerate(weights.values()):
-        options, _ = draw(
-            weight, k=1, seed=0, layer=layer, option_bound=1.7320508, score_bounds=(1.7320508, 1.7320508)
-        ).whole()
+    weights = list(load_file(weights_path(tmp_path / "seed0.json", "last")).values())
+    for weight, layer in zip(weights, draw(weights, k=1, seed=0, **BOUNDS), strict=True):
+        options, _ = layer.whole()
         assert torch.equal(weight.flatten(), torch.from_numpy(options).flatten())
 
 
 def test_every_selected_weight_is_one_of_its_connections_options(tmp_path, data):
     for selection in ("greedy", "probabilistic"):
         run(cell(selection, 3), tmp_path / f"{selection}.json", data)
-        for layer, weight in enumerate(load_file(weights_path(tmp_path / f"{selection}.json", "last")).values()):
-            options, _ = draw(
-                weight, k=3, seed=0, layer=layer, option_bound=1.7320508, score_bounds=(1.7320508, 1.7320508)
-            ).whole()
+        weights = list(load_file(weights_path(tmp_path / f"{selection}.json", "last")).values())
+        for weight, layer in zip(weights, draw(weights, k=3, seed=0, **BOUNDS), strict=True):
+            options, _ = layer.whole()
             assert (torch.from_numpy(options) == weight.reshape(-1, 1)).any(1).all()
 
 
@@ -224,3 +229,64 @@ def test_missing_data_is_refused_before_training(tmp_path):
 def test_listing_cells_and_help_do_not_import_torch():
     code = "import sys, slotbench.cli, slotbench.config, slotbench.provenance; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_training_does_not_wait_for_torchs_compiler_to_be_imported(tmp_path, data):
+    words = "--dataset digits --architecture lenet --selection greedy --k 2 --recipe quick"
+    code = (
+        "import sys, slotbench.cli; "
+        f"sys.argv = 'slotbench train {words} --out {tmp_path}/seed0.json --data-dir {data}'.split(); "
+        "slotbench.cli.main(); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "seed0.json").exists()
+
+
+def test_a_lottery_ticket_is_pruned_and_counts_from_where_it_started_again(tmp_path, data):
+    record = run(cell("lottery-ticket", 1), tmp_path / "seed0.json", data)
+    curve = record.results.curves.validation_accuracy
+    assert curve[3] < curve[2], "it did not start again"
+    assert record.results.best_epoch == 4 + curve[3:].index(max(curve[3:]))
+    assert record.results.validation_accuracy == max(curve[3:])
+    for name in ("best", "last"):
+        for weight in load_file(weights_path(tmp_path / "seed0.json", name)).values():
+            assert int(weight.count_nonzero()) == weight.numel() - round(0.5 * weight.numel())
+    one, cpu = cell("lottery-ticket", 1), torch.device("cpu")
+    session = training.Session(one, recipes.of(one), training.batches.load("digits", data, cpu), cpu)
+    rates = []
+    for _ in range(6):
+        rates += session.schedule.get_last_lr()
+        session.train_epoch()
+    assert rates == pytest.approx([0.05, 0.05, 0.025, 0.025, 0.05, 0.025])  # read before the rewind of the 4th epoch
+
+
+def test_a_record_says_what_is_selected_and_what_it_takes(tmp_path, data):
+    greedy, shared, learned = (
+        run(cell(selection, k), tmp_path / f"{selection}.json", data)
+        for selection, k in (("greedy", 8), ("greedy-shared-layer", 64), ("learned", 1))
+    )
+    for record in (greedy, shared):
+        layers = record.results.layers
+        assert [layer.connections for layer in layers] == [235_200, 30_000, 1_000]
+        assert all(layer.selected_magnitude > layer.offered_magnitude for layer in layers)
+        assert all(0 < layer.bits_of_move < 3 for layer in layers)
+        assert all(sum(layer.levels) == pytest.approx(1) for layer in layers)
+    assert learned.results.layers is None
+    assert learned.costs.state_bytes == 2 * 4 * 266_200, "weights and their momentum"
+    assert 3 * learned.costs.state_bytes < greedy.costs.state_bytes < 12 * learned.costs.state_bytes
+    assert learned.results.train_accuracy > learned.results.test_accuracy_last > 0.8
+
+
+def test_random_labels_are_learned_and_say_nothing_of_other_images(tmp_path, data, recipe):
+    recipe.write_text(RECIPE.replace("epochs: 6", "epochs: 60").replace("rate: 0.05", "rate: 0.02"))
+    recipes.load.cache_clear()
+    one = Cell("test", "digits-random-labels", "lenet", "learned", 1, "none", 0).checked()
+    results = run(one, tmp_path / "seed0.json", data).results
+    assert results.train_accuracy > 0.5
+    assert results.test_accuracy_last < 0.2
+
+
+def test_what_changes_of_a_subnetwork_is_what_is_kept(tmp_path, data):
+    curve = run(cell("supermask", 1), tmp_path / "seed0.json", data).results.curves.changed
+    assert 0 < curve[-1] < 0.1, "every kept weight is rescaled in every step"

@@ -220,7 +220,18 @@ def test_a_finished_run_is_reported_once(finished):
     page = finished.folder / "page.html"
     done = finished.snakemake(*QUICK, "--report", page.name)
     assert done.returncode == 0, done.stderr
-    assert page.stat().st_size > 100_000
+    text = page.read_text()
+    said = json.loads((finished.folder / "report" / "quick" / "captions.json").read_text())
+    assert said["figures"].keys() == {
+        path.stem for path in (finished.folder / "report" / "quick" / "figures").glob("*.svg")
+    }
+    for kind in said.values():
+        for name, caption in kind.items():
+            assert f'"{name}"' in text
+            first = re.match(r"[\w ,]+", caption)[0]
+            assert first in text, first  # captions are in the single file, with n, recipe, epochs and devices
+    assert "n = 2 seeds a point" in text
+    assert "synthetic CPU" in text
 
 
 def test_the_cells_beside_a_failing_one_are_trained_and_reported(tree):

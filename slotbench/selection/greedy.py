@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,9 +17,13 @@ from slotbench.selection import kernel
 from slotbench.selection.slots import Slots
 from slotbench.selection.staircase import build
 
+Numbers = npt.NDArray[np.floating]
+BLOCK = 2**15
+"""Connections that are compared at once where that takes products: few enough for a processor's cache"""
+
 
 class Climber(NamedTuple):
-    """Where the connections of one layer stand. All but the first two have the layer's shape and layout."""
+    """Where the connections of one layer stand. `entry`, `low` and `high` have the layer's shape and layout."""
 
     levels: Tensor
     breakpoints: Tensor
@@ -28,6 +33,8 @@ class Climber(NamedTuple):
     low: Tensor
     high: Tensor
     """the breakpoints around the present level, in units of a"""
+    tallest: int
+    """the most levels that a connection of the layer has"""
 
 
 class Greedy(Slots):
@@ -64,9 +71,10 @@ class Greedy(Slots):
         turned = sign(group) != group.setdefault("sign", 1)
         group["sign"] = sign(group)
         climbers = [self._climber(weight, group["sign"]) for weight in weights]
-        if not turned and all(map(kernel.usable, weights)):
+        fused_step = None if turned else kernel.greedy_step_of(weights)
+        if fused_step is not None:
             for weight, climber in zip(weights, climbers, strict=True):
-                kernel.greedy_step(weight, self.state[weight], climber, group)
+                fused_step(weight, self.state[weight], climber, group)
             return
         self._train_b(weights, group)
         for weight, climber in zip(weights, climbers, strict=True):
@@ -83,6 +91,7 @@ def numpy_type(weight: Tensor) -> Any:
 
 def stand(weight: Tensor, levels: Any, breakpoints: Any, first: Any) -> Climber:
     """All connections on their lowest level."""
+    tallest = int(np.diff(first).max())
     levels, breakpoints, first = (torch.from_numpy(part) for part in (levels, breakpoints, first))
     lowest = first[:-1]
 
@@ -95,6 +104,7 @@ def stand(weight: Tensor, levels: Any, breakpoints: Any, first: Any) -> Climber:
         spread(lowest.to(torch.int32)),
         spread(breakpoints[lowest]),
         spread(breakpoints[lowest + 1]),
+        tallest,
     )
 
 
@@ -103,32 +113,53 @@ def climb(weight: Tensor, b: Tensor, a: float, climber: Climber, everywhere: boo
 
     `everywhere` also rewrites the weights that did not move.
     """
-    levels, breakpoints, *places = climber
-    a = abs(a)
-    weight, b, entry, low, high = (flat(tensor) for tensor in (weight.data, b, *places))
-    moving = leaving(b, low, high, a)
-    arrived = [torch.arange(len(b), device=b.device)] if everywhere else [moving]
+    if b.device.type == "cpu":
+        climb_sparsely(weight, b, abs(a), climber, everywhere)
+    else:
+        climb_densely(weight, b, abs(a), climber)
+
+
+@np.errstate(over="ignore", invalid="ignore")  # of a training that diverges
+def climb_sparsely(weight: Tensor, b: Tensor, a: float, climber: Climber, everywhere: bool) -> None:
+    """By NumPy, which takes less time than torch to compare, to search and to move a few connections."""
+    selected, there, entry, low, high = (
+        flat(tensor).numpy() for tensor in (weight.detach(), b, climber.entry, climber.low, climber.high)
+    )
+    levels, breakpoints = climber.levels.numpy(), climber.breakpoints.numpy()
+    moving = leaving(there, low, high, a)
+    changed = slice(None) if everywhere else moving
     while len(moving):
-        here = entry[moving]
+        here, goal = entry[moving], there[moving]
         # NaN ends every staircase and compares false
-        step = (b[moving] > breakpoints[here + 1] * a).int() - (b[moving] <= breakpoints[here] * a).int()
+        step = np.subtract(goal > breakpoints[here + 1] * a, goal <= breakpoints[here] * a, dtype=np.int32)
         entry[moving] = here + step
         moving = moving[step != 0]
-    (changed,) = arrived
     here = entry[changed]
     low[changed] = breakpoints[here]
     high[changed] = breakpoints[here + 1]
-    weight[changed] = levels[here]
+    selected[changed] = levels[here]
 
 
-def leaving(b: Tensor, low: Tensor, high: Tensor, a: float) -> Tensor:
+def leaving(b: Numbers, low: Numbers, high: Numbers, a: float) -> npt.NDArray[np.intp]:
     """The places where b has left its interval."""
-    if a != 1:
-        low, high = low * a, high * a
-    if b.device.type == "cpu":  # NumPy compares and searches several times faster than torch does
-        there, lowest, highest = b.numpy(), low.numpy(), high.numpy()
-        return torch.from_numpy(np.flatnonzero((there <= lowest) | (there > highest)))
-    return ((b <= low) | (b > high)).nonzero().squeeze(1)
+    if a == 1:
+        return np.flatnonzero((b <= low) | (b > high))
+    left = []
+    for start in range(0, len(b), BLOCK):
+        part = slice(start, start + BLOCK)
+        left.append(start + np.flatnonzero((b[part] <= low[part] * a) | (b[part] > high[part] * a)))
+    return np.concatenate(left)
+
+
+def climb_densely(weight: Tensor, b: Tensor, a: float, climber: Climber) -> None:
+    """Everywhere, in the most passes that a staircase of the layer can take: an accelerator then waits for no host to
+    learn how many connections are moving."""
+    levels, breakpoints, entry, low, high, tallest = climber
+    for _ in range(tallest - 1):
+        entry += (b > high * a).int() - (b <= low * a).int()
+        low.copy_(breakpoints[entry])
+        high.copy_(breakpoints[entry + 1])
+    weight.copy_(levels[entry])
 
 
 def flat(tensor: Tensor) -> Tensor:

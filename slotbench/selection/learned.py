@@ -34,11 +34,15 @@ class Learned(torch.optim.SGD):
             raise ValueError(f"k = {k}: learned weights have no options to choose among")
         params = list(params)
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov)
-        for layer, weight in enumerate(params):
-            options, _ = draw(
-                weight, k=1, seed=seed, layer=layer, option_bound=option_bound, score_bounds=score_bounds
-            ).whole()
-            fill(weight, options)
+        drawn = draw(params, k=1, seed=seed, option_bound=option_bound, score_bounds=score_bounds)
+        self.initial = dict(zip(params, drawn, strict=True))
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Gives every weight its initial value."""
+        for weight, options in self.initial.items():
+            initial, _ = options.whole()
+            fill(weight, initial)
 
     def train(self) -> None:
         """The weights that training needs are those that evaluation needs."""

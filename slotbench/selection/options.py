@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,9 @@ Float32 = npt.NDArray[np.float32]
 
 BLOCK = 2**15
 """Numbers that are drawn at once: few enough for a processor's cache, and a bound on the memory of a build."""
+
+Sharing = Literal["layer", "network"]
+"""Which connections have the same K options; each has initial scores of its own."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,24 @@ class Options:
     layer: int
     option_bound: float
     score_bound: float
+    sharing: Sharing | None = None
 
     def blocks(self) -> Iterator[tuple[int, Float32, Float32]]:
         """(first row, options [rows, K], initial scores [rows, K]), over all connections in order."""
         # Two numbers come out of each 64-bit draw: an even count of rows leaves none over.
         rows = max(8, BLOCK // self.k // 8 * 8)
-        streams = [np.random.Philox(np.random.SeedSequence([self.seed, self.layer, tag])) for tag in (0, 1)]
+        numbers = (0 if self.sharing == "network" else self.layer, self.layer)
+        streams = [
+            np.random.Philox(np.random.SeedSequence([self.seed, layer, tag])) for tag, layer in enumerate(numbers)
+        ]
+        shared = _uniform(streams[0], self.k) if self.sharing else None
         for start in range(0, self.connections, rows):
             count = min(rows, self.connections - start)
-            options, scores = (_uniform(stream, count * self.k).reshape(count, self.k) for stream in streams)
+            scores = _uniform(streams[1], count * self.k).reshape(count, self.k)
+            if shared is None:
+                options = _uniform(streams[0], count * self.k).reshape(count, self.k)
+            else:
+                options = np.tile(shared, (count, 1))
             options *= 2
             options -= 1  # still exact: 24 bits and a sign
             options *= np.float32(self.option_bound)
@@ -76,23 +89,35 @@ def glorot_deviation(shape: Sequence[int]) -> float:
 
 
 def draw(
-    weight: Tensor, *, k: int, seed: int, layer: int, option_bound: float, score_bounds: Sequence[float]
-) -> Options:
-    """The options of the layer whose parameter is `weight`.
+    weights: Sequence[Tensor],
+    *,
+    k: int,
+    seed: int,
+    option_bound: float,
+    score_bounds: Sequence[float],
+    sharing: Sharing | None = None,
+) -> list[Options]:
+    """The options of each layer of a network, whose parameters are `weights`.
 
     `option_bound` and `score_bounds` (of convolutions, of fully-connected layers) are in units of the layer's
-    Glorot deviation.
+    Glorot deviation; options that the whole network shares, in units of the mean of its layers' deviations, our choice,
+    on which the paper's published text is silent.
     """
-    deviation = glorot_deviation(weight.shape)
+    deviations = [glorot_deviation(weight.shape) for weight in weights]
+    mean = sum(deviations) / len(deviations)
     convolution, linear = score_bounds
-    return Options(
-        connections=weight.numel(),
-        k=k,
-        seed=seed,
-        layer=layer,
-        option_bound=option_bound * deviation,
-        score_bound=(convolution if weight.dim() > 2 else linear) * deviation,
-    )
+    return [
+        Options(
+            connections=weight.numel(),
+            k=k,
+            seed=seed,
+            layer=layer,
+            option_bound=option_bound * (mean if sharing == "network" else deviation),
+            score_bound=(convolution if weight.dim() > 2 else linear) * deviation,
+            sharing=sharing,
+        )
+        for layer, (weight, deviation) in enumerate(zip(weights, deviations, strict=True))
+    ]
 
 
 def fill(weight: Tensor, rows: npt.NDArray[np.floating]) -> None:

@@ -80,10 +80,10 @@ class Probabilistic(Slots):
         for k in range(1, len(cumulative)):
             cumulative[k] += cumulative[k - 1]
         threshold = uniform(seed, options.shape[1], options.device).to(options.dtype) * cumulative[-1]
-        drawn = options[0]
-        for k in range(1, len(options)):
-            drawn = torch.where(cumulative[k - 1] <= threshold, options[k], drawn)
-        weight.copy_(drawn.view(weight.shape))
+        chosen = torch.zeros_like(threshold, dtype=torch.int64)
+        for row in cumulative[:-1]:
+            chosen += row <= threshold
+        weight.copy_(options.gather(0, chosen[None]).view(weight.shape))
 
     @torch.no_grad()
     def _take_highest(self, weight: Tensor, a: float) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.sgd import sgd
 
-from slotbench.selection.options import Options, draw
+from slotbench.selection.options import Options, Sharing, draw
 
 SQRT3 = 3**0.5
 
@@ -32,6 +32,8 @@ class Slots(torch.optim.Optimizer):
     The gradient that autograd leaves in a parameter is that of its selected weight; every score's gradient is that
     times its option (the straight-through estimator of the paper's section 3).
     """
+
+    sharing: Sharing | None = None
 
     def __init__(
         self,
@@ -61,10 +63,12 @@ class Slots(torch.optim.Optimizer):
         super().__init__(params, defaults)
         self.training = True
         self.options: dict[Tensor, Options] = {}
-        for layer, weight in enumerate(self._weights()):
-            self.options[weight] = draw(
-                weight, k=k, seed=seed, layer=layer, option_bound=option_bound, score_bounds=score_bounds
-            )
+        weights = list(self._weights())
+        drawn = draw(
+            weights, k=k, seed=seed, option_bound=option_bound, score_bounds=score_bounds, sharing=self.sharing
+        )
+        for weight, options in zip(weights, drawn, strict=True):
+            self.options[weight] = options
             self.state[weight] = {"b": torch.zeros_like(weight), "momentum": torch.zeros_like(weight)}
 
     def _weights(self) -> Iterable[Tensor]:

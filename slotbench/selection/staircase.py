@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from slotbench.selection import kernel
 from slotbench.selection.options import Options
 
 Float64 = npt.NDArray[np.float64]
@@ -37,27 +38,26 @@ def build(options: Options, dtype: npt.DTypeLike, sign: int = 1) -> Staircase:
     Breakpoints are computed in float64, then rounded to `dtype`. A tie goes to the lowest option, as in argmax:
     where the upper of two levels has it, the breakpoint is moved down by one float.
     """
-    levels, breakpoints, counts = [], [], []
     dtype = np.dtype(dtype)
+    steps = []
     for _, weights, scores in options.blocks():
-        block = _climb(weights.astype(np.float64), sign * scores.astype(np.float64), dtype)
-        levels.append(block.levels)
-        breakpoints.append(block.breakpoints[:-1])
-        counts.append(np.diff(block.first))
+        compiled = kernel.envelopes(weights, scores, dtype, sign)
+        steps.append(compiled or climb(weights.astype(np.float64), sign * scores.astype(np.float64), dtype))
+    levels, breakpoints, counts = zip(*steps, strict=True)
     first = np.zeros(options.connections + 1, np.int64)
     np.cumsum(np.concatenate(counts), out=first[1:])
     ends = np.full(1, np.nan, dtype)
     return Staircase(np.concatenate(levels), np.concatenate([*breakpoints, ends]), first)
 
 
-def _climb(weights: Float64, scores: Float64, dtype: np.dtype[Any]) -> Staircase:
+def climb(weights: Float64, scores: Float64, dtype: np.dtype[Any]) -> kernel.Steps:
     """Walks each row's envelope from its lowest slope up; every pass takes one step in all rows not at their end."""
     n = len(weights)
     # From θ = -∞ the lowest weight wins; of equal weights the highest score, of equal scores the lowest option.
     lowest = weights == weights.min(axis=1, keepdims=True)
     current = np.where(lowest, scores, -np.inf).argmax(axis=1)
     rows = np.arange(n)
-    reached = np.full(n, -np.inf)
+    reached = np.full(n, -np.inf, dtype)
     steps = [(rows, weights[rows, current], np.full(n, np.nan))]
     while True:
         rise = weights - np.take_along_axis(weights, current[:, None], 1)
@@ -76,22 +76,20 @@ def _climb(weights: Float64, scores: Float64, dtype: np.dtype[Any]) -> Staircase
         steepest = np.where(meeting, weights, -np.inf).argmax(axis=1)
         # At the corner itself the lowest of the options that meet there wins, even one between the two levels.
         following = np.where(lowest_index < current, lowest_index, steepest)
-        reached = np.maximum(corner, reached)  # rounding never makes a staircase go down
-        breakpoint = _round(reached, dtype, below=following < current)
+        # Rounding never makes a staircase go down: b alone decides the level, not the way there.
+        reached = np.maximum(_round(corner, dtype, below=following < current), reached)
         current = following
-        steps.append((rows, weights[np.arange(len(rows)), current], breakpoint))
+        steps.append((rows, weights[np.arange(len(rows)), current], reached))
 
     counts = np.zeros(n, np.int64)
     for step_rows, _, _ in steps:
         counts[step_rows] += 1
-    first = np.zeros(n + 1, np.int64)
-    np.cumsum(counts, out=first[1:])
-    levels = np.empty(first[-1], dtype)
-    breakpoints = np.full(first[-1] + 1, np.nan, dtype)
+    first = np.cumsum(counts) - counts
+    levels, breakpoints = np.empty(counts.sum(), dtype), np.empty(counts.sum(), dtype)
     for number, (step_rows, level, breakpoint) in enumerate(steps):
         levels[first[step_rows] + number] = level
         breakpoints[first[step_rows] + number] = breakpoint
-    return Staircase(levels, breakpoints, first)
+    return levels, breakpoints, counts
 
 
 def _round(breakpoint: Float64, dtype: np.dtype[Any], below: npt.NDArray[np.bool_]) -> npt.NDArray[np.floating]:

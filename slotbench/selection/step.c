@@ -1,6 +1,7 @@
-/* What greedy.py and probabilistic.py do through torch, in one pass over a layer's connections.
+/* What greedy.py, probabilistic.py and staircase.py do through torch and NumPy, in one pass over a layer's connections.
 
-   It rounds where torch rounds (FUSED is torch's a + x·y), but for the exponential. REAL is float or double. */
+   It rounds where they round (FUSED is torch's a + x·y), but for the exponential. REAL is float or double. */
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -15,9 +16,9 @@ enum { BLOCK = 512, SCAN = 64 }; /* SCAN: short enough that most blocks have no 
 
 /* One step of SGD on b, and the climb that follows. */
 #define GREEDY_STEP(NAME, REAL)                                                                                  \
-  void NAME(int64_t n, REAL *restrict weight, const REAL *restrict gradient, REAL *restrict b,                  \
+  void NAME(int64_t n, REAL *restrict weight, const REAL *restrict gradient, REAL *restrict b,                   \
             REAL *restrict momentum, int32_t *restrict entry, REAL *restrict low, REAL *restrict high,           \
-            const REAL *restrict levels, const REAL *restrict breakpoints, double lr_, double mu_,              \
+            const REAL *restrict levels, const REAL *restrict breakpoints, double lr_, double mu_,               \
             double decay_, int nesterov, double a_) {                                                            \
     const REAL lr = (REAL)-lr_, mu = (REAL)mu_, decay = (REAL)decay_, a = (REAL)a_;                              \
     for (int64_t start = 0; start < n; start += SCAN ) {                                                         \
@@ -119,3 +120,56 @@ static inline float uniform(uint64_t seed, int64_t i) {
 
 DRAW(draw_float32, float, exp_float32)
 DRAW(draw_float64, double, exp_float64)
+
+enum { LANES = 8 };
+
+/* The staircases of n connections of k options, one after the other, as staircase.climb walks them; returns the
+   number of their levels. Scores are times `sign`; `scratch` has room for 3·(k + LANES) numbers. */
+#define ENVELOPES(NAME, REAL, NEXT_AFTER, TINY)                                                                  \
+  int64_t NAME(int64_t n, int64_t k, const float *restrict options, const float *restrict scores, double sign,   \
+               REAL *restrict levels, REAL *restrict breakpoints, int64_t *restrict counts,                      \
+               double *restrict scratch) {                                                                       \
+    const int64_t padded = (k + LANES - 1) / LANES * LANES;                                                      \
+    double *const w = scratch, *const s = w + padded, *const corners = s + padded;                               \
+    int64_t total = 0;                                                                                           \
+    for (int64_t i = 0; i < n; i++) {                                                                            \
+      const int64_t first = total;                                                                               \
+      int64_t current = 0;                                                                                       \
+      for (int64_t j = 0; j < k; j++) w[j] = options[i * k + j], s[j] = sign * scores[i * k + j];                \
+      for (int64_t j = 1; j < k; j++)                                                                            \
+        if (w[j] < w[current] || (w[j] == w[current] && s[j] > s[current])) current = j;                         \
+      for (int64_t j = k; j < padded; j++) w[j] = -INFINITY, s[j] = 0; /* never steeper than another */          \
+      levels[total] = (REAL)w[current], breakpoints[total++] = (REAL)NAN;                                        \
+      for (REAL reached = -INFINITY;;) {                                                                         \
+        const double slope = w[current], score = s[current];                                                     \
+        double least[LANES], corner = INFINITY;                                                                  \
+        for (int lane = 0; lane < LANES; lane++) least[lane] = INFINITY;                                         \
+        for (int64_t j = 0; j < padded; j++) {                                                                   \
+          const double rise = w[j] - slope, met = (score - s[j]) / rise;                                         \
+          corners[j] = rise > 0 ? met : INFINITY;                                                                \
+        }                                                                                                        \
+        for (int64_t j = 0; j < padded; j += LANES)                                                              \
+          for (int lane = 0; lane < LANES; lane++)                                                               \
+            least[lane] = corners[j + lane] < least[lane] ? corners[j + lane] : least[lane];                     \
+        for (int lane = 0; lane < LANES; lane++) corner = least[lane] < corner ? least[lane] : corner;           \
+        if (!isfinite(corner)) break;                                                                            \
+        int64_t lowest = -1, following = -1;                                                                     \
+        for (int64_t j = 0; j < k; j++)                                                                          \
+          if (corners[j] == corner) {                                                                            \
+            if (lowest < 0) lowest = following = j;                                                              \
+            if (w[j] > w[following]) following = j;                                                              \
+          }                                                                                                      \
+        if (lowest < current) following = lowest;                                                                \
+        REAL breakpoint = (REAL)corner;                                                                          \
+        if (following < current) breakpoint = breakpoint == 0 ? -TINY : NEXT_AFTER(breakpoint, (REAL)-INFINITY); \
+        reached = breakpoint > reached ? breakpoint : reached;                                                   \
+        current = following;                                                                                     \
+        levels[total] = (REAL)w[current], breakpoints[total++] = reached;                                        \
+      }                                                                                                          \
+      counts[i] = total - first;                                                                                 \
+    }                                                                                                            \
+    return total;                                                                                                \
+  }
+
+ENVELOPES(envelopes_float32, float, nextafterf, FLT_MIN)
+ENVELOPES(envelopes_float64, double, nextafter, DBL_MIN)

@@ -18,9 +18,9 @@ class Supermask(Subnetwork):
     """Supermask as an optimizer; arguments as of `subnetwork.Subnetwork`.
 
     A weight is kept with probability sigmoid(score), scores start at 0, and fixed weights are ± the Glorot deviation,
-    as in the authors' public code (uber-research/deconstructing-lottery-tickets). The backward pass takes a draw for
-    its probability and the rescaling for a constant: the gradient of a score is gradient · rescaled fixed weight ·
-    sigmoid'(score).
+    as in the authors' public code (uber-research/deconstructing-lottery-tickets). As there, the backward pass takes a
+    draw for its probability and goes through the rescaling: with n kept weights W, the gradient of a score is
+    (gradient · rescaled fixed weight - Σ gradient · W / n) · sigmoid'(score).
 
     `train()` and every `step()` after it draw for the next forward pass, and `draw()` draws once more, as the authors
     do for evaluation too; `eval()` keeps what is more likely kept than not. Draws follow from torch's global generator
@@ -48,7 +48,9 @@ class Supermask(Subnetwork):
 
     def _score_gradient(self, weight: Tensor, gradient: Tensor) -> Tensor:
         probability: Tensor = self.state[weight]["b"].sigmoid()
-        return gradient * (self.fixed[weight] * self._rescaling[weight]) * (probability * (1 - probability))
+        rescaling = self._rescaling[weight]
+        of_rescaling = (gradient * weight.detach()).sum() * (rescaling / weight.numel())
+        return (gradient * (self.fixed[weight] * rescaling) - of_rescaling) * (probability * (1 - probability))
 
     def _select(self, weights: Iterable[Tensor]) -> None:
         if self.training:

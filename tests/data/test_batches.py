@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from slotbench.data import batches
 from slotbench.data.batches import Split, held_out, permutation, scale
@@ -133,9 +134,26 @@ def test_an_enlarged_digit_has_a_margin_and_its_pixels_as_blocks(values):
     assert large.sum() == large[0, 2:26, 2:26].sum()
 
 
+def test_random_labels_are_those_of_the_training_images_alone(digits, tmp_path):
+    fetched = fetch("digits-random-labels", tmp_path)
+    assert fetched.name == "digits.safetensors"
+    drawn = batches.load("digits-random-labels", tmp_path, CPU)
+    assert drawn.hashes == digits.hashes
+    for name in ("train", "validation", "test"):
+        assert torch.equal(getattr(drawn, name).images, getattr(digits, name).images)
+    assert torch.equal(drawn.validation.labels, digits.validation.labels)
+    assert torch.equal(drawn.test.labels, digits.test.labels)
+    labels, true = drawn.train.labels, digits.train.labels
+    expected = len(labels) / 10
+    assert stats.chisquare(labels.bincount(minlength=10).numpy()).pvalue > 1e-4
+    assert abs(int((labels == true).sum()) - expected) < 5 * expected**0.5
+    again = batches.load("digits-random-labels", tmp_path, CPU)
+    assert torch.equal(again.train.labels, labels), "drawn once, for every seed"
+
+
 def test_training_images_are_normalised_to_mean_0_and_deviation_1_per_channel():
     images = np.random.default_rng(0).integers(0, 200, (500, 3, 8, 8), np.uint8)
-    mean, std = batches.statistics(images)
+    mean, std = batches.statistics(torch.from_numpy(images))
     np.testing.assert_allclose(mean.ravel(), images.mean((0, 2, 3)) / 255, rtol=1e-6)
     pixels = scale(torch.from_numpy(images), mean, std)
     torch.testing.assert_close(pixels.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
@@ -144,7 +162,10 @@ def test_training_images_are_normalised_to_mean_0_and_deviation_1_per_channel():
 
 def test_statistics_are_those_of_the_training_part_alone(digits):
     torch.testing.assert_close(
-        scale(digits.train.images, digits.mean, digits.std).mean(), torch.tensor(0.0), atol=1e-6, rtol=0
+        scale(digits.train.images, *batches.statistics(digits.train.images)).mean(),
+        torch.tensor(0.0),
+        atol=1e-6,
+        rtol=0,
     )
 
 

@@ -90,11 +90,6 @@ def test_a_state_that_was_never_one_is_named_though_its_hash_is_right(program, t
     same(out, program.undisturbed(one))
 
 
-@pytest.mark.xfail(
-    strict=False,  # on a starved machine it gets past the old states in time
-    reason="foreign states of later epochs push out the cell's own; the mend is in training.py, whose fingerprint the "
-    "committed run carries: it goes in with the change of training.py that makes that run anew",
-)
 def test_the_states_of_another_cell_are_neither_taken_nor_in_the_way(program, tmp_path):
     """As after a change of recipe or code in mid-training: epochs of old are newer than all that is to come."""
     old, new, out = cell(k=8, seed=1), GREEDY, tmp_path / "seed0.json"

@@ -19,7 +19,8 @@ grids:
 SNAKEMAKE = ("--configfile", "edits.yaml", "--cores", "2")
 CELLS = "results/edits/cells/quick/digits/lenet"
 GREEDY = {"greedy", "finetuned"}
-ALL = GREEDY | {"probabilistic", "learned"}
+WITH_OPTIONS = GREEDY | {"probabilistic"}
+ALL = WITH_OPTIONS | {"learned"}
 ONLY_REPORT = {"report"}
 
 EDITS = {
@@ -29,7 +30,7 @@ EDITS = {
     "a local's name": ("slotbench/selection/greedy.py", r"\bchanged\b", "moved", GREEDY),
     "greedy selection": ("slotbench/selection/greedy.py", r"a = abs\(a\)", "a = abs(a) + 0", GREEDY),
     "probabilistic selection": ("slotbench/selection/probabilistic.py", r"amax\(0\)", "amax(dim=0)", {"probabilistic"}),
-    "the staircase": ("slotbench/selection/staircase.py", "corner, reached", "reached, corner", GREEDY),
+    "the staircase": ("slotbench/selection/staircase.py", "corner, reached", "reached, corner", WITH_OPTIONS),
     "the architecture": ("slotbench/architectures/lenet.py", "784, 300", "28 * 28, 300", ALL),
     "another architecture": ("slotbench/architectures/vgg19.py", r"\(64, 2\)", "(64, 3)", set()),
     "data": ("slotbench/data/batches.py", r"div_\(255\)", "div_(256)", ALL),

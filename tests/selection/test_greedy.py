@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from slotbench.selection import kernel
-from slotbench.selection.greedy import Greedy
+from slotbench.selection import greedy, kernel
+from slotbench.selection.greedy import Greedy, climb_densely
 from slotbench.selection.options import Options
 from tests.oracle import Textbook
 
@@ -21,13 +21,18 @@ SCHEDULES = {
 }
 
 
-@pytest.fixture(params=["compiled", "torch alone"], autouse=True)
-def both_paths(request, monkeypatch):
-    """Every statement here holds with the compiled step and without."""
-    if request.param == "torch alone":
-        monkeypatch.setattr(kernel, "library", lambda: None)
-    elif kernel.library() is None:
-        pytest.skip("no C compiler on this machine")
+@pytest.fixture(params=["compiled", "without a compiler", "as on an accelerator"], autouse=True)
+def every_path(request, monkeypatch):
+    """Every statement here holds with the compiled step, without, and for the climb of an accelerator."""
+    if request.param == "compiled":
+        if kernel.library() is None:
+            pytest.skip("no C compiler on this machine")
+        return
+    monkeypatch.setattr(kernel, "library", lambda: None)
+    if request.param == "as on an accelerator":
+        monkeypatch.setattr(
+            greedy, "climb", lambda weight, b, a, climber, everywhere=False: climb_densely(weight, b, abs(a), climber)
+        )
 
 
 def network(kind: str) -> nn.Sequential:
@@ -43,13 +48,21 @@ def network(kind: str) -> nn.Sequential:
     return model.to(memory_format=torch.channels_last) if kind == "channels-last" else model
 
 
-def compare(kind: str, k: int, steps: int, schedule: str = "constant", **sgd) -> list[Greedy]:
+def compare(
+    kind: str,
+    k: int,
+    steps: int,
+    schedule: str = "constant",
+    rule: type[Greedy] = Greedy,
+    seed: int | None = None,
+    **sgd,
+) -> Greedy:
     """Trains two copies of a network side by side and asserts that nothing that is selected ever differs."""
     ours = network(kind)
     theirs = copy.deepcopy(ours)
-    greedy = Greedy(ours.parameters(), k=k, seed=k, **sgd)
-    textbook = Textbook(list(theirs.parameters()), list(greedy.options.values()), **sgd)
-    schedulers = [SCHEDULES[schedule](optimizer) for optimizer in (greedy, textbook.optimizer)]
+    slots = rule(ours.parameters(), k=k, seed=k if seed is None else seed, **sgd)
+    textbook = Textbook(list(theirs.parameters()), list(slots.options.values()), **sgd)
+    schedulers = [SCHEDULES[schedule](optimizer) for optimizer in (slots, textbook.optimizer)]
     generator = torch.Generator().manual_seed(7)
     moved = 0
     for step in range(steps):
@@ -57,7 +70,7 @@ def compare(kind: str, k: int, steps: int, schedule: str = "constant", **sgd) ->
         images[:, :, 0] = 0  # as MNIST's border: connections whose gradient is always 0
         labels = torch.randint(10, (16,), generator=generator)
         before = [weight.detach().clone() for weight in ours.parameters()]
-        for model, optimizer in ((ours, greedy), (theirs, textbook)):
+        for model, optimizer in ((ours, slots), (theirs, textbook)):
             model.zero_grad()
             functional.cross_entropy(model(images), labels).backward()
             optimizer.step()
@@ -67,7 +80,7 @@ def compare(kind: str, k: int, steps: int, schedule: str = "constant", **sgd) ->
         for scheduler in schedulers:
             scheduler.step()
     assert moved or k == 1, "nothing was ever selected anew: the comparison shows nothing"
-    return [greedy]
+    return slots
 
 
 @pytest.mark.parametrize("kind", ["linear", "convolutional", "channels-last"])
@@ -84,13 +97,13 @@ def test_selects_the_same_under_every_schedule(schedule, nesterov, weight_decay)
 
 
 def test_selects_the_same_while_a_goes_through_zero():
-    (greedy,) = compare("linear", 8, steps=300, lr=0.1, momentum=0.9, weight_decay=0.5)
-    assert len(greedy._climbers) == 2 * len(greedy.options), "a never was negative"
+    slots = compare("linear", 8, steps=300, lr=0.1, momentum=0.9, weight_decay=0.5)
+    assert len(slots._climbers) == 2 * len(slots.options), "a never was negative"
 
 
 def test_selects_the_same_through_a_long_decay():
-    (greedy,) = compare("linear", 8, steps=800, lr=0.5, momentum=0.0, weight_decay=0.05)
-    assert 0 < greedy.param_groups[0]["a"] < 1e-8
+    slots = compare("linear", 8, steps=800, lr=0.5, momentum=0.0, weight_decay=0.05)
+    assert 0 < slots.param_groups[0]["a"] < 1e-8
 
 
 @settings(max_examples=25, deadline=None)
@@ -131,12 +144,24 @@ def test_ties_go_to_the_lowest_option_as_in_argmax(data):
     weight = nn.Parameter(torch.zeros(n, 1, dtype=torch.float64))
     drawn = Given(n, k, 0, 0, 1.0, 1.0)
     object.__setattr__(drawn, "rows", (options.float().numpy(), scores.float().numpy()))
-    greedy = Greedy([weight], k=k, seed=0, lr=1.0)
-    greedy.options[weight] = drawn
-    greedy._climbers.clear()
-    greedy._select_afresh()
+    slots = Greedy([weight], k=k, seed=0, lr=1.0)
+    slots.options[weight] = drawn
+    slots._climbers.clear()
+    slots._select_afresh()
     for b in (0, *data.draw(st.lists(st.integers(-3, 3), min_size=1, max_size=8))):
-        weight.grad = greedy.state[weight]["b"] - b  # SGD of lr 1 then lands on b
-        greedy.step()
+        weight.grad = slots.state[weight]["b"] - b  # SGD of lr 1 then lands on b
+        slots.step()
         expected = options.gather(1, (scores + b * options).argmax(1, keepdim=True))
         assert torch.equal(weight, expected)
+
+
+def test_the_level_follows_from_a_and_b_alone_and_not_from_the_way_there():
+    """So a cell that goes on from its state selects what it would have selected."""
+    weights = [nn.Parameter(torch.empty(60, 50)) for _ in range(2)]
+    one, other = (Greedy([weight], k=64, seed=0, lr=0.5, momentum=0.9, weight_decay=1e-3) for weight in weights)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(40):
+        weights[0].grad = torch.randn(60, 50, generator=generator)
+        one.step()
+        other.load_state_dict(copy.deepcopy(one.state_dict()))
+        assert torch.equal(*weights)

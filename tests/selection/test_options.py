@@ -62,9 +62,9 @@ def test_the_deviation_is_that_of_glorot_normal(shape, expected):
 
 
 def test_initial_scores_of_convolutions_and_of_linear_layers_have_their_own_bounds():
-    settings = {"k": 2, "seed": 0, "layer": 0, "option_bound": 1.0, "score_bounds": (1.0, 0.1)}
+    settings = {"k": 2, "seed": 0, "option_bound": 1.0, "score_bounds": (1.0, 0.1)}
     for shape, factor in (((8, 4, 3, 3), 1.0), ((20, 30), 0.1)):
-        layer = draw(torch.empty(shape), **settings)
+        (layer,) = draw([torch.empty(shape)], **settings)
         assert layer.score_bound == pytest.approx(factor * glorot_deviation(shape))
         assert layer.option_bound == pytest.approx(glorot_deviation(shape))
 

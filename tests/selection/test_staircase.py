@@ -1,11 +1,21 @@
 """A staircase is the upper envelope of its connection's lines, and nothing else."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slotbench.selection import kernel
 from slotbench.selection.options import Options
-from slotbench.selection.staircase import build
+from slotbench.selection.staircase import build, climb
+
+
+@pytest.fixture(params=["compiled", "by NumPy"], autouse=True)
+def both_paths(request, monkeypatch):
+    if request.param == "by NumPy":
+        monkeypatch.setattr(kernel, "library", lambda: None)
+    elif kernel.library() is None:
+        pytest.skip("no C compiler on this machine")
 
 
 def drawn(k: int, connections: int = 300, seed: int = 0) -> Options:
@@ -44,3 +54,21 @@ def test_few_levels_are_left_however_many_options_there_are():
     for k, mean in ((2, 2.0), (8, 3.7), (64, 6.4), (128, 7.3)):
         staircase = build(drawn(k, 5000), np.float32)
         assert abs(len(staircase.levels) / 5000 - mean) < 0.15
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_both_ways_of_building_it_agree_to_the_bit(data):
+    """Where lines meet in one place too, which drawn ones hardly ever do."""
+    if kernel.library() is None:
+        pytest.skip("no C compiler on this machine")
+    k, sign = data.draw(st.integers(1, 20)), data.draw(st.sampled_from([1, -1]))
+    dtype = np.dtype(data.draw(st.sampled_from(["float32", "float64"])))
+    numbers = st.integers(-3, 3) if data.draw(st.booleans()) else st.floats(-1, 1, width=32)
+    options, scores = (
+        np.array(data.draw(st.lists(numbers, min_size=4 * k, max_size=4 * k)), np.float32).reshape(4, k)
+        for _ in range(2)
+    )
+    compiled = kernel.envelopes(options, scores, dtype, sign)
+    for one, other in zip(compiled, climb(options.astype(float), sign * scores.astype(float), dtype), strict=True):
+        assert np.array_equal(one, other, equal_nan=one.dtype == dtype)

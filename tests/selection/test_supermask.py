@@ -12,7 +12,8 @@ from tests.selection.subnetwork import side_by_side, straight_through
 def drawn(score: Tensor, weight: Tensor) -> Tensor:
     """The definition, for the draw that `weight` shows: kept weights divided by the share that is kept."""
     kept = (weight != 0).to(score)
-    return straight_through(kept, score.sigmoid()) * (kept.numel() / kept.sum())
+    mask = straight_through(kept, score.sigmoid())
+    return mask * (mask.numel() / mask.sum())
 
 
 @pytest.mark.parametrize("kind", ["linear", "convolutional", "channels-last"])

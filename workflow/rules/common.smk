@@ -1,11 +1,14 @@
 # The config, and the way from a cell to its files and back.
 
+import functools
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from slotbench import config as configs, provenance, recipes, rerun
+from slotbench import config as configs, leases, provenance, recipes, rerun, resources
 from slotbench.cells import Cell
+from slotbench.data.datasets import stored
 from slotbench.errors import InputError
 
 

@@ -1,15 +1,39 @@
 # One cell to one record. Only the record is declared as output: Snakemake deletes what a failed job declared, and
 # the weights beside it are what training goes on from.
 
-GPU = int(any(Path("/proc/driver/nvidia/gpus").glob("*")))
+GPUS = leases.devices()
+SHORT_MINUTES = 30
+
+
+@functools.cache
+def cell_at(path):
+    return Cell.from_path(f"{path}.json")
 
 
 def cell_of(wildcards):
-    return Cell.from_path(f"{wildcards.cell}.json")
+    return cell_at(wildcards.cell)
 
 
 def recipe_of(wildcards):
-    return recipes.of(cell_of(wildcards))
+    return recipes.of(replace(cell_of(wildcards), seed=0))
+
+
+def threads_of(wildcards):
+    return recipe_of(wildcards).threads
+
+
+def mem_mb_of(wildcards, attempt):
+    return attempt * resources.mem_mb(cell_of(wildcards))
+
+
+def runtime_of(wildcards, attempt):
+    return attempt * resources.minutes(cell_of(wildcards))
+
+
+def group_of(wildcards):
+    """On a cluster, short cells share a job: profiles say how many."""
+    short = not workflow.local_exec and resources.minutes(cell_of(wildcards)) <= SHORT_MINUTES
+    return "short" if short else None
 
 
 def record_of(wildcards):
@@ -23,10 +47,19 @@ def train_input(wildcards):
     cell, record = cell_of(wildcards), record_of(wildcards)
     outdated = rerun.outdated(cell, record)
     workflow.dag.forcefiles.update(str(path) for path in outdated if path.exists())
-    needed = {"data": f"data/{cell.dataset}.safetensors"}
+    needed = {"data": f"data/{stored(cell.dataset)}.safetensors"}
     if cell.parent:
         needed["parent"] = str(provenance.parent_of(record))
     return {name: path if outdated else ancient(path) for name, path in needed.items() if outdated or Path(path).exists()}
+
+
+def options_of(wildcards, input, resources):
+    cell = cell_of(wildcards)
+    options = {axis: getattr(cell, axis) for axis in ("dataset", "architecture", "selection", "k", "finetune", "seed", "recipe")}
+    options |= {"data-dir": "data", "gpu-share": resources.gpu_share if resources.gpu else 0}
+    if "parent" in input.keys():
+        options["parent"] = input.parent
+    return " ".join(f"--{name} {value}" for name, value in options.items())
 
 
 rule train:
@@ -41,17 +74,16 @@ rule train:
     wildcard_constraints:
         run="[^/]+",
         cell="([^/]+/){6}[^/]+",
+    group:
+        group_of
     params:
-        # Functions of `input` are no trigger: Snakemake compares only the other params with those of the last time.
-        cell=lambda wildcards, input: cell_of(wildcards),
-        parent=lambda wildcards, input: f"--parent {input.parent}" if "parent" in input.keys() else "",
-    threads: lambda wildcards: recipe_of(wildcards).threads
+        # A function of `input` is no trigger: Snakemake compares only the other params with those of the last time.
+        options=options_of,
+    threads: threads_of
     resources:
-        gpu=GPU,
-        mem_mb=lambda wildcards: 4000 if cell_of(wildcards).architecture == "lenet" else 12000,
-        runtime=lambda wildcards: 30 + 5 * recipe_of(wildcards).epochs,
+        gpu=min(len(GPUS), 1),
+        gpu_share=1,
+        mem_mb=mem_mb_of,
+        runtime=runtime_of,
     shell:
-        "slotbench train --dataset {params.cell.dataset} --architecture {params.cell.architecture}"
-        " --selection {params.cell.selection} --k {params.cell.k} --finetune {params.cell.finetune}"
-        " --seed {params.cell.seed} --recipe {params.cell.recipe} {params.parent} --out {output}"
-        " --data-dir data > {log} 2>&1"
+        "slotbench train {params.options} --out {output} > {log} 2>&1"

@@ -1,0 +1,54 @@
+"""The pages of docs/, and the others that they lead to, as a site: `make docs` (Sphinx, MyST, Furo)."""
+
+import shutil
+from pathlib import Path
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The source folder is the whole repository, so that links between its files hold on the site too."""
+
+project = html_title = "slotbench"
+extensions = ["myst_parser"]
+include_patterns = ["docs/*.md", "config/README.md", "config/recipes/README.md", "CHANGELOG.md"]
+root_doc = "docs/index"
+myst_heading_anchors = 3
+suppress_warnings = ["misc.highlighting_failure"]  # Pygments knows no CSV
+html_theme = "furo"
+html_copy_source = html_show_sphinx = html_show_copyright = False
+pygments_style, pygments_dark_style = "friendly", "native"
+
+CONTENTS = {
+    "Use it": ["one-cell", "paper", "cluster", "/config/README", "/config/recipes/README", "adding"],
+    "Understand it": ["method", "claims", "report", "data", "reproduction", "performance"],
+    "Trust it": ["reliability", "architecture", "/CHANGELOG"],
+}
+
+
+def add_contents(_app: Sphinx, page: str, source: list[str]) -> None:
+    """The table of contents, which Sphinx wants in a page; readers of the repository need none."""
+    if page == root_doc:
+        for caption, pages in CONTENTS.items():
+            source[0] += "\n\n```{toctree}\n:hidden:\n:caption: " + caption + "\n\n" + "\n".join(pages) + "\n```\n"
+
+
+def link_reports(_app: Sphinx, page: nodes.document) -> None:
+    """A report is a folder: its pages are linked to where they are, not copied one by one as downloads."""
+    for node in list(page.findall(addnodes.download_reference)):
+        if node["reftarget"].endswith(".html"):
+            node.replace_self(nodes.reference("", "", *node.children, refuri=node["reftarget"]))
+
+
+def copy_reports(app: Sphinx, _error: Exception | None) -> None:
+    for folder in ("report/reference", "results/reference/cells"):
+        if (ROOT / folder).exists():
+            hidden = shutil.ignore_patterns("*.safetensors", "lock", ".*")
+            shutil.copytree(ROOT / folder, Path(app.outdir) / folder, ignore=hidden, dirs_exist_ok=True)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", add_contents)
+    app.connect("doctree-read", link_reports)
+    app.connect("build-finished", copy_reports)

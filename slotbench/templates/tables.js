@@ -1,0 +1,31 @@
+// Headers that sort, as buttons for the keyboard; the sorting is sortable's. A box above each table that filters its rows.
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[0].cells];
+  for (const head of heads) {
+    const button = document.createElement("button");
+    button.append(...head.childNodes);
+    head.append(button);
+  }
+  const names = heads.map((head) => head.textContent.trim().toLowerCase());
+  const filter = document.getElementById(`filter-${table.id}`);
+  if (!filter) continue;
+  filter.hidden = false;
+  const box = filter.querySelector("input"), said = filter.querySelector("output");
+  // Every word has to be in the row; "k=8" has to be all that stands under a head which begins with "k".
+  const matches = (texts, word) => {
+    const [name, value] = word.split("=");
+    if (value === undefined) return texts.some((text) => text.includes(word));
+    return texts.some((text, place) => text === value && names[place].startsWith(name));
+  };
+  box.addEventListener("input", () => {
+    const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const rows = [...table.tBodies[0].rows];
+    for (const row of rows) {
+      const texts = [...row.cells].map((cell) => cell.textContent.trim().toLowerCase());
+      row.hidden = !words.every((word) => matches(texts, word));
+    }
+    said.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
+  });
+}
+// What is folded away on a screen is not on paper.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));

@@ -1,0 +1,232 @@
+"""The report in a browser: Debian's Chromium opens it as a file, without a network, and axe-core looks at it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from slotbench import report, table
+from tests import synthetic
+
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip("chromium is not installed (Debian: apt-get install chromium)", allow_module_level=True)
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install -e .[browser])")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install -e .[browser]")
+
+REFERENCE = Path(__file__).parents[1] / "report" / "reference" / "index.html"
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory) -> Path:
+    """A synthetic run of two networks, with a missing cell and a failed one whose reason is markup."""
+    folder = tmp_path_factory.mktemp("browser")
+    cells = synthetic.grid(networks=(("mnist", "lenet"), ("cifar10", "conv2")), ks=(1, 2, 8, 64), seeds=3)
+    run = synthetic.SyntheticRun("a & b_c 100% <i>", "authors-code", cells)
+    missing, failed = cells[1:3]
+    synthetic.train(folder / "results", run, without=(missing, failed))
+    note = synthetic.path(folder / "results", run, failed)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.with_name(note.name + ".failed").write_text("no <b>space</b> & 100 % full\n")
+    table.write(table.collect(run, folder / "results"), folder / "results" / run.run)
+    return report.render(run.run, folder / "results", folder / "report")
+
+
+@pytest.fixture(params=["made-up", "reference"])
+def index(request, made_up) -> Path:
+    """The index page of a report: of a synthetic run, and of the committed one."""
+    if request.param == "reference" and not REFERENCE.exists():
+        pytest.skip("the reference run has no report yet")
+    return made_up if request.param == "made-up" else REFERENCE
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a page as a file; in the end, the browser must have had nothing to complain of, and no network to ask."""
+    contexts, complaints = [], []
+
+    def opened(path: Path, anchor: str = "", size: str = "desktop", **settings):
+        context = browser.new_context(viewport=SIZES[size], **settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request", lambda asked: complaints.append(asked.url) if asked.url[:5] not in ("file:", "data:") else None
+        )
+        page.goto(path.resolve().as_uri() + (f"#{anchor}" if anchor else ""))
+        return page
+
+    opened.complaints = complaints
+    yield opened
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def links(page) -> set[str]:
+    return set(page.eval_on_selector_all("a[href]", "all => all.map((one) => one.href)"))
+
+
+def cells_of(page) -> list[str]:
+    """The cells that an index page links to."""
+    return sorted({unquote(urlsplit(link).fragment) for link in links(page) if "cell.html#" in link})
+
+
+def column(page, name: str, table: str = "#table-all-cells") -> list[str]:
+    """What the rows that are shown have under a head."""
+    heads = [text.strip() for text in page.locator(f"{table} thead th").all_inner_texts()]
+    place = heads.index(name) + 1
+    return [
+        text.strip() for text in page.locator(f"{table} tbody tr:not([hidden]) > :nth-child({place})").all_inner_texts()
+    ]
+
+
+def test_every_link_and_anchor_resolves_in_the_browser(visit, index):
+    page = visit(index)
+    cells = cells_of(page)
+    assert cells
+    for link in links(page):
+        parts = urlsplit(link)
+        path = Path(unquote(parts.path))
+        assert parts.scheme == "file"
+        assert path.is_file(), link
+        if parts.fragment and path == index.resolve():
+            assert page.evaluate("(id) => document.getElementById(id) !== null", unquote(parts.fragment)), link
+    panel = visit(index.with_name("cell.html"), cells[0])
+    for cell in cells[:: max(1, len(cells) // 20)]:
+        panel.evaluate("(name) => { location.hash = name; }", cell)
+        seed = cell.rpartition("/seed")[2]
+        panel.wait_for_function("(seed) => document.title.includes(`seed ${seed}:`)", arg=seed)
+        panel.wait_for_selector("pre")
+        for link in links(panel):
+            assert Path(unquote(urlsplit(link).path)).is_file(), link
+
+
+def test_a_head_sorts_its_column_by_mouse_and_by_keyboard(visit, index):
+    page = visit(index)
+    head = page.locator("#table-all-cells thead button", has_text="test accuracy (%)")
+    before = column(page, "test accuracy (%)")
+    head.click()
+    page.wait_for_selector("#table-all-cells th[aria-sort=ascending]")
+    page.wait_for_timeout(50)
+
+    def numbers():
+        shown = column(page, "test accuracy (%)")
+        assert sorted(shown) == sorted(before)
+        values = [float(text) for text in shown if text != "–"]
+        assert shown[len(values) :] == ["–"] * (len(shown) - len(values))  # what has no number comes last
+        return values
+
+    assert numbers() == sorted(numbers())
+    head.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#table-all-cells th[aria-sort=descending]")
+    page.wait_for_timeout(50)
+    assert numbers() == sorted(numbers(), reverse=True)
+    page.locator("#table-all-cells thead button", has_text="K").first.click()
+    page.wait_for_timeout(50)
+    ks = [int(text) for text in column(page, "K") if text != "–"]
+    assert ks == sorted(ks)  # numbers, not letters: 8 before 64
+
+
+def test_a_filter_leaves_the_rows_that_it_names(visit, index):
+    page = visit(index)
+    everything = column(page, "selection")
+    box = page.locator("#filter-table-all-cells input")
+    box.fill("greedy k=8")
+    assert set(column(page, "selection")) == {"greedy"}
+    assert set(column(page, "K")) == {"8"}
+    shown = len(column(page, "K"))
+    assert page.locator("#filter-table-all-cells output").inner_text() == f"{shown} of {len(everything)} rows"
+    page.locator("#table-all-cells thead button", has_text="seed").click()
+    page.wait_for_timeout(50)
+    assert len(column(page, "K")) == shown  # sorting keeps what is filtered
+    box.fill("no such words")
+    assert column(page, "K") == []
+    box.fill("")
+    assert len(column(page, "selection")) == len(everything)
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
+def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_screen(visit, index, size, scheme):
+    page = visit(index, size=size, color_scheme=scheme)
+    cell = cells_of(page)[0]
+    panel = visit(index.with_name("cell.html"), cell, size=size, color_scheme=scheme)
+    panel.wait_for_selector("canvas")
+    single = visit(index.parent / "tables" / "accuracy.html", size=size, color_scheme=scheme)
+    for one in (page, panel, single):
+        found = axe.Axe().run(one).response["violations"]
+        assert [(each["id"], each["impact"], each["nodes"][0]["html"]) for each in found] == []
+        assert one.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_cells_page_shows_curves_recipe_provenance_and_commands(visit, index):
+    page = visit(index)
+    cell = next(one for one in cells_of(page) if "greedy/k8/none" in one)
+    panel = visit(index.with_name("cell.html"), cell)
+    panel.wait_for_selector("canvas")
+    assert panel.locator("h1").inner_text() == "greedy, K = 8, seed 0"
+    assert panel.locator("canvas").count() == 3
+    assert all(
+        len(text) > 40 for text in panel.eval_on_selector_all("[role=img]", "all => all.map((one) => one.ariaLabel)")
+    )
+    assert panel.locator("h2").all_inner_texts() == [
+        "Curves", "Results", "The same cell again, by hand", "This cell", "Recipe", "Provenance",
+    ]  # fmt: skip
+    assert "--selection greedy --k 8 --seed 0" in panel.locator("pre").inner_text()
+    panel.get_by_text("Every value").click()
+    epochs = panel.locator("details tbody tr").count()
+    assert epochs == int(panel.locator("dt", has_text="epochs").first.locator("+ dd").inner_text())
+    panel.locator(".u-over").first.hover()
+    assert "at epoch" in panel.locator("figcaption").first.inner_text()
+    panel.get_by_role("link", name=cell.replace("seed0", "seed1")).click()
+    panel.wait_for_function("document.querySelector('h1').textContent.endsWith('seed 1')")
+
+
+def test_an_address_that_names_no_cell_is_told(visit, made_up):
+    for anchor in ("", "../../../x", "a/b/c/d/k1/none/<b>"):
+        panel = visit(made_up.with_name("cell.html"), anchor)
+        assert panel.locator("#status").inner_text() == "The address names no cell."
+    panel = visit(made_up.with_name("cell.html"), "authors-code/mnist/lenet/greedy/k9/none/seed0")
+    panel.wait_for_function("document.getElementById('status').textContent === 'This run has no such cell.'")
+
+
+def test_a_cell_without_a_record_has_a_page_with_its_reason_and_its_command(visit, made_up):
+    panel = visit(made_up.with_name("cell.html"), "authors-code/mnist/lenet/greedy/k1/none/seed0")
+    panel.wait_for_selector("pre")
+    assert panel.locator("#status").inner_text() == "– missing"
+    page = visit(made_up)
+    failed = page.locator("#not-run li", has_text="space").first
+    assert "no <b>space</b> & 100 % full" in failed.inner_text()
+
+
+def test_without_scripts_all_is_there_but_sorting_and_filtering(visit, made_up):
+    page = visit(made_up, java_script_enabled=False)
+    assert page.locator("#table-all-cells tbody tr").count() > 20
+    assert not page.locator("#filter-table-all-cells").is_visible()
+    assert "needs JavaScript" in visit(made_up.with_name("cell.html"), java_script_enabled=False).content()
+
+
+def test_paper_shows_what_a_screen_folds_away(visit, made_up):
+    page = visit(made_up)
+    assert page.locator("details:not([open])").count() > 0
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0
+    assert not page.locator("nav").is_visible()
+    assert page.pdf(format="A4")[:5] == b"%PDF-"
