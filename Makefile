@@ -1,13 +1,14 @@
 # make run     set up, train config/quick.yaml, print where its report lies
 # make test    set up, lint, check types, test
 # make soak    60 kills of real training, in some ten minutes; the tests have six
+# make test-cluster   run the grid through a SLURM of its own (as root, with slurm-wlm and munge), and on object storage
 # make docs    build the pages of docs/ into site/
 # Set-up is done once, and again when the pinned versions change: a virtual environment in .venv.
 
 PYTHON := $(firstword $(shell command -v python3.11) $(shell command -v python3) $(shell command -v python) python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: run test soak docs setup
+.PHONY: run test test-cluster soak docs setup
 
 run: setup
 	@snakemake --configfile config/quick.yaml --cores 2 --quiet rules
@@ -17,10 +18,17 @@ test: setup
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest -n 2
+	pytest -n 2 --ignore tests/cluster
 
 soak: setup
 	SLOTBENCH_KILLS=60 pytest tests/faults/test_kill.py
+
+test-cluster: .venv/cluster
+	pytest -rs tests/cluster
+
+.venv/cluster: .venv/ready
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[slurm,kubernetes,test-cluster]'
+	@touch $@
 
 docs: setup
 	sphinx-build -q -W --keep-going -c docs/site -b html -d site/.doctrees . site
@@ -33,5 +41,5 @@ setup: .venv/ready
 	    " is older than Python 3.11; name a newer one: make PYTHON=/path/to/python3.11")'
 	@echo "Setting up .venv (once, some minutes)"
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,browser,docs]'
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,browser,docs,crate]'
 	@touch $@

@@ -127,9 +127,7 @@ def measure(architecture: str, ks: list[int], batch: int, device: torch.device, 
     while time.perf_counter() - began < seconds or len(running[0].turns) < 5:
         for contender in running:
             # The textbook is an order of magnitude slower: few of its steps are as sure a figure.
-            contender.turn(
-                max(1, (2 if "textbook" in contender.selection else 20) // (1 + contender.connections // 10**6))
-            )
+            contender.turn(max(1, (2 if "textbook" in contender.selection else 20) * 250_000 // contender.connections))
     plain = running[0].milliseconds()
     textbook = {
         (one.selection.removeprefix("textbook-").replace("textbook", "greedy"), one.k): one.milliseconds()

@@ -234,6 +234,14 @@ def report(run: str) -> None:
 
 
 @app.command()
+def crate(run: str) -> None:
+    """Pack a collected and reported run as an RO-Crate, to archive or to send: <run>.crate.zip."""
+    from slotbench import crate
+
+    print(crate.write(run, RESULTS, REPORT, Path(f"{run}.crate.zip")))
+
+
+@app.command()
 def claims(run: str, as_json: Annotated[bool, typer.Option("--json", help="as JSON, for programs")] = False) -> None:
     """Give a verdict on every claim of the paper, from results/<run>/cells.parquet."""
     from slotbench import claims, table

@@ -22,6 +22,7 @@ from slotbench.figures import (
     PANEL,
     RANDOM_LABELS,
     Label,
+    Look,
     _k_axis,
     _labels,
     _n,
@@ -49,6 +50,11 @@ def _greedy(cells: pd.DataFrame) -> pd.DataFrame:
 def _shades(ks: list[int]) -> dict[int, str]:
     """A colour for each K: the darker the more."""
     return dict(zip(ks, sns.color_palette("blend:#7fbfe8,#08306b", len(ks)).as_hex(), strict=True))
+
+
+def _ink(colour: str) -> str:
+    """A colour's own, dark enough for letters."""
+    return Look("", colour, "").ink
 
 
 @figure(
@@ -133,9 +139,11 @@ def selected_vs_offered(done: pd.DataFrame) -> Figure | None:
             unused.remove()
         for ax, place in zip(line, places, strict=False):
             offered = np.mean([layer[place]["offered"] for layer in cells[ks[-1]]], axis=0)
-            _histogram(ax, offered, GREY, filled=True)
-            for k, colour in _shades(ks).items():
-                _histogram(ax, np.mean([layer[place]["selected"] for layer in cells[k]], axis=0), colour)
+            level = _histogram(ax, offered, GREY, filled=True)
+            heights = {
+                k: _histogram(ax, np.mean([layer[place]["selected"] for layer in cells[k]], axis=0), colour)
+                for k, colour in _shades(ks).items()
+            }
             ax.set_title(f"{escape(architecture)}, {escape(dataset)}: layer {place + 1}", fontsize=7)
             ax.set_xticks([-1, 0, 1])
             ax.set_ylim(0)
@@ -143,24 +151,20 @@ def selected_vs_offered(done: pd.DataFrame) -> Figure | None:
         line[0].set_ylabel("density")
         line[0].set_xlabel("weight / bound")
         # At the right edge of the last layer, where the lines are furthest apart
-        heights = {k: cells[k][0][places[-1]]["selected"][-1] for k in ks}
-        labels = [(_density(heights[k]), f"K = {k}", colour) for k, colour in _shades(ks).items()]
-        _labels(line[len(places) - 1], [*labels, (_density(float(offered[-1])), "options", GREY)])
+        labels = [(heights[k], f"K = {k}", _ink(colour)) for k, colour in _shades(ks).items()]
+        _labels(line[len(places) - 1], [*labels, (level, "options", GREY)])
     return picture
 
 
-def _density(share: float) -> float:
-    """Of a share of one of 40 parts of -1 to 1, as a multiple of the uniform distribution's."""
-    return 40 * share
-
-
-def _histogram(ax: Axes, shares: npt.NDArray[np.floating], colour: str, filled: bool = False) -> None:
+def _histogram(ax: Axes, shares: npt.NDArray[np.floating], colour: str, filled: bool = False) -> float:
+    """Draws shares of equal parts of -1 to 1 as multiples of the uniform density; returns the last one."""
     edges = np.linspace(-1, 1, len(shares) + 1)
     density = shares * len(shares)
     if filled:
         ax.stairs(density, edges, fill=True, color=colour, alpha=0.3, linewidth=0)
     else:
         ax.stairs(density, edges, color=colour, linewidth=1)
+    return float(density[-1])
 
 
 @figure(
@@ -183,10 +187,13 @@ def bits(done: pd.DataFrame) -> Figure | None:
         labels: list[Label] = []
         ks = np.array(sorted(rows["k"].unique()))
         ax.plot(ks, np.log2(ks), color=GREY, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-        for value, text, colour in (("bits_of_rank", "rank", PALETTE[1]), ("bits_of_move", "move", PALETTE[0])):
+        for value, text, look in (
+            ("bits_of_rank", "rank", Look("", GREY, "v")),
+            ("bits_of_move", "move", LOOKS["greedy"]),
+        ):
             means = summary(rows, ["k"], value)
-            _points(ax, means, LOOKS["greedy" if value == "bits_of_move" else "random"])
-            labels.append((means["mean"].iloc[-1], f"{text}, {_n(means)}", colour))
+            _points(ax, means, look)
+            labels.append((means["mean"].iloc[-1], f"{text}, {_n(means)}", look.ink))
         _k_axis(ax, list(ks))
         _y_label(ax, "bits per connection")
         _labels(ax, labels)
@@ -248,7 +255,7 @@ def still_changing(done: pd.DataFrame) -> Figure | None:
             curves = [json.loads(text) for text in rows.loc[rows["k"] == k, "curve"]]
             mean = 100 * np.mean([curve[: min(map(len, curves))] for curve in curves], axis=0)
             ax.plot(np.arange(1, len(mean) + 1), mean, color=colour, linewidth=1)
-            labels.append((float(mean[-1]), f"K = {k}, n = {len(curves)}", colour))
+            labels.append((float(mean[-1]), f"K = {k}, n = {len(curves)}", _ink(colour)))
         ax.set_ylim(0)
         ax.set_xlabel("epoch")
         _y_label(ax, "connections changed (%)")
@@ -307,9 +314,7 @@ def _with_random_labels(cells: pd.DataFrame) -> pd.DataFrame:
     shows="Test accuracy over the FLOPs of all epochs, forward and backward; those of a finetuned network include the "
     "epochs of selection that it started from. Numbers beside points are K.",
     needs="greedy and learned cells of one network",
-    rows=lambda cells: cells[
-        cells["decides"] & ~cells["dataset"].str.endswith(RANDOM_LABELS) & ~_random_network(cells)
-    ],
+    rows=lambda cells: cells[cells["decides"] & ~cells["dataset"].str.endswith(RANDOM_LABELS) & ~_flattening(cells)],
 )
 def accuracy_vs_flops(done: pd.DataFrame) -> Figure | None:
     """Experiment 4 of the paper, and finetuning at equal cost."""
@@ -339,10 +344,10 @@ def accuracy_vs_flops(done: pd.DataFrame) -> Figure | None:
     return picture
 
 
-def _random_network(cells: pd.DataFrame) -> pd.Series[bool]:
-    """Greedy cells at K = 1, and shared options so few that a network can be dead: they would flatten all others."""
-    few = cells["selection"].str.startswith("greedy-shared") & cells["k"].lt(64)
-    return (cells["selection"].eq("greedy") & cells["k"].eq(1) & cells["finetune"].eq("none")) | few
+def _flattening(cells: pd.DataFrame) -> pd.Series[bool]:
+    """Random networks, and shared options, of which few can leave a network dead: beside them all others look equal."""
+    random = cells["selection"].eq("greedy") & cells["k"].eq(1) & cells["finetune"].eq("none")
+    return random | cells["selection"].str.startswith("greedy-shared")
 
 
 @figure(

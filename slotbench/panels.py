@@ -102,6 +102,7 @@ def panel(cell: Cell, row: dict[Any, Any], record: records.Record | None, link: 
         "best": found.best_epoch,
         "accuracy": _said("accuracy", found.test_accuracy),
         "results": _named({**_scalars(found), **_scalars(record.costs)}),
+        "layers": [_named(_scalars(layer)) for layer in found.layers or []],
         "curves": curves,
         "test": [[one.epoch, _short(one.accuracy)] for one in found.test],
         "recipe": _named(record.recipe),
@@ -134,6 +135,8 @@ def _said(name: str, value: Any) -> str:
         return f"{value / 2**20:,.1f} MiB"
     if name.endswith("seconds"):
         return f"{value:.1f}"
+    if name.startswith(("bits", "selected", "offered")):
+        return f"{value:.3f}"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}" if value < 10**9 else f"{value:.3g}"
     return value if isinstance(value, str) else json.dumps(value)

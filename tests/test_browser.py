@@ -186,7 +186,8 @@ def test_a_cells_page_shows_curves_recipe_provenance_and_commands(visit, index):
         len(text) > 40 for text in panel.eval_on_selector_all("[role=img]", "all => all.map((one) => one.ariaLabel)")
     )
     assert panel.locator("h2").all_inner_texts() == [
-        "Curves", "Results", "The same cell again, by hand", "This cell", "Recipe", "Provenance",
+        "Curves", "Results", "What its layers have selected", "The same cell again, by hand", "This cell", "Recipe",
+        "Provenance",
     ]  # fmt: skip
     assert "--selection greedy --k 8 --seed 0" in panel.locator("pre").inner_text()
     panel.get_by_text("Every value").click()

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from slotbench import config
+from slotbench import config, recipes
 from slotbench.cells import Cell
 from slotbench.config import Run, load
 from slotbench.errors import InputError
+from slotbench.selection import SELECTIONS
 
 ROOT = Path(__file__).parent.parent
 LENET = {"dataset": "mnist", "architecture": "lenet"}
@@ -83,7 +84,7 @@ def test_the_example_in_the_readme_can_be_run(tmp_path):
 
 def test_the_default_config_is_the_papers_grid():
     cells = load(ROOT / "config" / "config.yaml").cells()
-    assert 550 <= len(cells) <= 650
+    assert {cell.selection for cell in cells} == set(SELECTIONS)
     assert {cell.architecture for cell in cells} == {"lenet", "conv2", "conv4", "conv6", "vgg19"}
     for architecture in ("lenet", "conv6"):
         mine = [cell for cell in cells if cell.architecture == architecture]
@@ -232,3 +233,11 @@ def test_a_run_made_in_python_is_checked_as_one_from_a_file():
         Run(run="a", recipe="papr", grids=[grid])
     with pytest.raises(ValidationError):
         Run(run="a", recipe="paper", grids=[grid | {"sed": 0}])
+
+
+def test_a_mistake_in_the_recipe_is_told_with_its_place_there(tmp_path, monkeypatch):
+    (tmp_path / "bad.yaml").write_text("about: a test's own\nbase: {epochs: 0}\n")
+    monkeypatch.setattr(recipes, "FOLDER", tmp_path)
+    content = "run: a\nrecipe: bad\ngrids: [{dataset: mnist, architecture: lenet, selection: greedy, k: 2, seed: 0}]\n"
+    with pytest.raises(InputError, match=r"epochs of bad/.*bad\.yaml, line 2"):
+        load(written(tmp_path, content))

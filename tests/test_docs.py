@@ -105,6 +105,11 @@ ELSEWHERE = ("git", "pip", "srun", "sbatch", "squeue", "sinfo", "kubectl", "podm
 def test_the_commands_of_every_page_run(page, number, reader):
     shutil.copytree(ROOT / "benchmarks", reader.folder / "benchmarks", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests", reader.folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    if (ROOT / "results" / "reference").exists():
+        shutil.copytree(
+            ROOT / "results" / "reference", reader.folder / "results" / "reference",
+            ignore=shutil.ignore_patterns("*.safetensors", "lock"),
+        )  # fmt: skip
     elsewhere = "".join(f"{name}() {{ :; }}\n" for name in ELSEWHERE)
     reader.run("bash", "-c", DRY + elsewhere + blocks(page.read_text(), "sh")[number])
 

@@ -137,7 +137,7 @@ def test_only_the_leased_device_is_visible_to_the_process(machine):
     ("share", "visible"), [(0, "0,1"), (1, ""), (1, "-1"), (1, "NoDevFiles"), (2, "-1,0")]
 )  # fmt: skip
 def test_without_a_device_to_lease_nothing_is_leased_and_nothing_visible(machine, share, visible):
-    holder, device = first_of(machine.start(share, CUDA_VISIBLE_DEVICES=visible))
+    holder, _ = first_of(machine.start(share, CUDA_VISIBLE_DEVICES=visible))
     assert holder.says() == ["None", repr(visible if share else "")]
 
 

@@ -1,5 +1,7 @@
 """Recipes say for every cell how it is trained, as the protocol's sources do, and refuse what they cannot say."""
 
+import itertools
+
 import pytest
 
 from slotbench import recipes
@@ -108,6 +110,8 @@ base: {epochs: 2, learning_rate: 0.1, option_bound: 1.0, score_bounds: [1.0, 1.0
         (GOOD.replace("0.1", ".nan"), "learning_rate"),
         (GOOD.replace("sampling", "luck"), "evaluate_by"),
         (GOOD.replace("[1.0, 1.0]", "[0.0, 1.0]"), "score"),
+        (GOOD.replace("epochs: 2", "epochs: 2, prune_after: [2]"), "prune_after"),
+        (GOOD.replace("epochs: 2", "epochs: 2, prune_after: [1]"), "nothing else"),
         (GOOD + "rules: [{when: {sed: 1}, set: {}}]", "sed"),
         (GOOD + "rules: [{when: {selection: greedy}}]", "set"),
         ("about: [", "own.yaml"),
@@ -121,6 +125,37 @@ def test_a_bad_recipe_is_refused_in_one_sentence_that_names_it(folder, text, wor
         recipes.of(Cell("own", "mnist", "lenet", "greedy", 8, "none", 0))
     assert "own" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_lottery_ticket_needs_epochs_to_be_pruned_after(folder):
+    (folder / "own.yaml").write_text(GOOD)
+    with pytest.raises(InputError, match="prune_after of recipe 'own' is \\[\\]"):
+        recipes.of(Cell("own", "mnist", "lenet", "lottery-ticket", 1, "none", 0))
+
+
+def test_what_counts_of_a_lottery_ticket_begins_where_it_was_last_pruned():
+    recipe = recipes.Recipe.model_validate(
+        recipes.of(cell(selection="learned", k=1)).model_dump() | {"prune_after": (3, 5)}
+    )
+    assert [recipe.last_rewind(epoch) for epoch in range(1, 8)] == [0, 0, 0, 3, 3, 5, 5]
+
+
+@pytest.mark.parametrize("name", ["paper", "authors-code"])
+def test_a_lottery_ticket_learns_twice_as_long_as_learned_weights_do(name):
+    for architecture in ARCHITECTURES:
+        ticket = recipes.of(cell(name, architecture, "lottery-ticket", 1))
+        learned = recipes.of(cell(name, architecture, "learned", 1))
+        assert (ticket.epochs, ticket.prune_after) == (2 * learned.epochs, (learned.epochs,))
+        same = {"epochs", "prune_after"}
+        assert ticket.model_dump(exclude=same) == learned.model_dump(exclude=same)
+
+
+@pytest.mark.parametrize("name", ["paper", "authors-code"])
+def test_shared_options_are_selected_from_as_others_are(name):
+    for architecture, k, of in itertools.product(ARCHITECTURES, (2, 64), ("layer", "network")):
+        assert recipes.of(cell(name, architecture, f"greedy-shared-{of}", k)) == recipes.of(
+            cell(name, architecture, k=k)
+        )
 
 
 def test_a_recipe_is_a_file_away(folder):

@@ -7,13 +7,15 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
-from slotbench import claims, figures, provenance, records, report, table, tables
+from slotbench import claims, figures, provenance, records, report, table, tables, training
+from slotbench.data.sources import fetch
 from slotbench.errors import InputError
 from tests import synthetic
 
@@ -231,7 +233,7 @@ def test_a_verdict_has_a_picture_that_is_right(tmp_path):
 def test_latex_compiles_the_paper_with_embedded_fonts_and_nothing_past_the_margin(tmp_path):
     """A run of several networks, and a device whose name has every sign that means something in LaTeX."""
     name, cells = "a & b_c 100% <i>", synthetic.grid(networks=(("mnist", "lenet"), ("cifar10", "conv2")), ks=(1, 2, 8))
-    cells += synthetic.grid(recipe="paper", ks=(2, 8), finetune=())
+    cells += synthetic.grid(recipe="paper", ks=(2, 8), finetune=()) + synthetic.others()
     rendered(tmp_path, cells, name=name, without=cells[:2])
     frame = table.read(tmp_path / "results" / name)
     frame["device"] = r"a CPU_1 & 100 % of {it} <\b> $~^#|√3σ"
@@ -274,6 +276,28 @@ def test_a_cells_page_has_its_record_and_the_command_that_trains_it_again(tmp_pa
     assert fetch == "slotbench fetch mnist"
     assert parent.endswith("--selection greedy --k 8 --seed 0 --out parent.json")
     assert child.endswith("--k 8 --seed 0 --finetune e100 --parent parent.json --out again.json")
+
+
+def test_the_commands_of_a_page_train_exactly_that_cell_again(tmp_path):
+    """Real training: a finetuned cell, and first the cell that it starts from."""
+    (cell,) = synthetic.grid(networks=(("digits", "lenet"),), ks=(2,), seeds=1, recipe="quick", finetune=("e4",))[-1:]
+    assert cell.finetune == "e4"
+    run = synthetic.SyntheticRun("made-up", "quick", (cell.parent, cell))
+    path = synthetic.path(tmp_path / "results", run, cell)
+    parent = synthetic.path(tmp_path / "results", run, cell.parent)
+    fetch(cell.dataset, tmp_path / "data")
+    training.train(cell.parent, parent, tmp_path / "data")
+    record = training.train(cell, path, tmp_path / "data", parent)
+    table.write(table.collect(run, tmp_path / "results"), tmp_path / "results" / "made-up")
+    index = report.render("made-up", tmp_path / "results", tmp_path / "report")
+    panel = panels_of(index.parent)[str(cell)]
+    assert panel["stale"] == ""
+    commands = " && ".join(panel["commands"]).replace("slotbench ", f"{Path(sys.executable).with_name('slotbench')} ")
+    done = subprocess.run(["bash", "-c", commands], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    again = records.read(tmp_path / "again.json")
+    assert again.results == record.results
+    assert again.weights == record.weights
 
 
 def test_a_cell_that_left_the_run_leaves_the_report(tmp_path):

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import subprocess
 import sys
@@ -124,6 +125,24 @@ def test_status_on_a_screen_is_live_for_as_long_as_a_cell_is_trained(folder):
         assert held.wait(60) == 0
     shown = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", seen).decode()
     assert shown.index("1 running, 3 waiting of 4 cells") < shown.index("1 done, 3 waiting of 4 cells")
+
+
+def test_training_shows_a_bar_on_a_screen(folder):
+    """In a log it prints lines: tests/test_cli.py."""
+    assert slotbench("fetch", "digits", folder=folder).returncode == 0
+    screen, end = pty.openpty()
+    words = shlex.split("train --recipe quick --dataset digits --architecture lenet --selection learned --out own.json")
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    training = subprocess.Popen([SLOTBENCH, *words], cwd=folder, stdout=end, stderr=end, env=environment)
+    os.close(end)
+    seen = b""
+    try:
+        while chunk := os.read(screen, 4096):
+            seen += chunk
+    except OSError:  # the other end is closed
+        pass
+    assert training.wait(60) == 0
+    assert re.search(rb"quick/digits/lenet/learned.*validation \d\d\.\d\d %.*100%", seen, re.DOTALL)
 
 
 def test_show_has_what_a_cells_page_has(tmp_path):

@@ -168,13 +168,13 @@ def test_an_unreadable_record_is_made_again_with_what_started_from_it(finished):
 def test_changed_code_trains_the_cells_that_it_concerns_again(finished):
     code = finished.folder / "slotbench" / "selection" / "probabilistic.py"
     code.write_text(code.read_text() + "\n\nCHANGED = 1\n")
-    probabilistic = {cell for cell in CELLS if cell.selection == "probabilistic"}
-    assert finished.trained(*QUICK) == probabilistic
+    drawn = {cell for cell in CELLS if cell.selection in ("probabilistic", "supermask")}
+    assert finished.trained(*QUICK) == drawn
 
     # ... and those that started from them, wherever one begins
     code = finished.folder / "slotbench" / "selection" / "greedy.py"
     code.write_text(code.read_text() + "\n\nCHANGED = 1\n")
-    assert finished.trained(*QUICK) == {cell for cell in CELLS if cell.selection != "learned"}
+    assert finished.trained(*QUICK) == drawn | {cell for cell in CELLS if cell.selection.startswith("greedy")}
     assert finished.trained(f"results/quick/cells/{FINETUNED.path}") == {FINETUNED, GREEDY}
 
 
@@ -232,6 +232,17 @@ def test_a_finished_run_is_reported_once(finished):
             assert first in text, first  # captions are in the single file, with n, recipe, epochs and devices
     assert "n = 2 seeds a point" in text
     assert "synthetic CPU" in text
+
+
+@pytest.mark.parametrize(
+    ("devices", "arguments", "gpu", "share"),
+    [("0,1", (), 1, 1), ("0,1", ("--set-resources", "train:gpu_share=2"), 1, 2), ("", (), 0, 0)],
+)
+def test_a_cell_asks_for_a_slot_of_a_gpu_where_there_is_one(tree, monkeypatch, devices, arguments, gpu, share):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
+    done = tree.snakemake("-n", "-p", f"results/quick/cells/{GREEDY.path}", *arguments)
+    assert f" gpu={gpu}," in done.stdout + done.stderr
+    assert f"--gpu-share {share} " in done.stdout + done.stderr
 
 
 def test_the_cells_beside_a_failing_one_are_trained_and_reported(tree):

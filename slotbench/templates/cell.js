@@ -69,10 +69,20 @@ function draw(name, cells) {
     const others = siblings.map((other) => cells[other]).filter((other) => other.curves && other.start === cell.start);
     place.append(section("Curves", plots(cell, others)), section("Results", list(cell.results)));
   }
+  if (trained && cell.layers.length) place.append(section("What its layers have selected", layers(cell.layers)));
   place.append(section("The same cell again, by hand", element("pre", { tabindex: 0, role: "region", "aria-label": "Commands" }, element("code", {}, cell.commands.join("\n")))));
   place.append(family);
   if (trained) place.append(section("Recipe", list(cell.recipe)), section("Provenance", list(cell.provenance)));
   chart();
+}
+
+function layers(all) {
+  const names = Object.keys(all[0]);
+  const head = (text) => element("th", { scope: "col", class: "number" }, text);
+  const rows = all.map((layer, i) => element("tr", {}, element("th", { scope: "row" }, `${i + 1}`), ...names.map((name) => element("td", { class: "number" }, layer[name]))));
+  const note = element("p", { class: "quiet" }, "Magnitudes are means of absolute values, in units of the layer's bound of options. Bits are per connection: of the rank of the selected option among its connection's options, and of how many levels of its staircase it has moved.");
+  const table = element("table", {}, element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "layer"), ...names.map(head))), element("tbody", {}, ...rows));
+  return element("div", {}, element("div", { class: "scroll", role: "region", "aria-label": "Table: layers", tabindex: 0 }, table), note);
 }
 
 // ---- curves, by uPlot ----

@@ -24,13 +24,14 @@ ALL = WITH_OPTIONS | {"learned"}
 ONLY_REPORT = {"report"}
 
 EDITS = {
-    # Drawing is cheap and goes by file times: the report counts greedy selection's memory, so it reads that module
-    "a comment": ("slotbench/selection/greedy.py", r"^import torch\n", "import torch  # a comment\n", ONLY_REPORT),
+    "a comment": ("slotbench/selection/greedy.py", r"^import torch\n", "import torch  # a comment\n", set()),
+    # Drawing is cheap and goes by file times: the report draws staircases, so it reads that module
+    "a comment on stairs": ("slotbench/selection/staircase.py", r"^import numpy", "#\nimport numpy", ONLY_REPORT),
     "a docstring": ("slotbench/training.py", r'\A"""', '"""More: ', set()),
     "a local's name": ("slotbench/selection/greedy.py", r"\bchanged\b", "moved", GREEDY),
-    "greedy selection": ("slotbench/selection/greedy.py", r"a = abs\(a\)", "a = abs(a) + 0", GREEDY),
+    "greedy selection": ("slotbench/selection/greedy.py", r"while len\(moving\):", "while len(moving) > 0:", GREEDY),
     "probabilistic selection": ("slotbench/selection/probabilistic.py", r"amax\(0\)", "amax(dim=0)", {"probabilistic"}),
-    "the staircase": ("slotbench/selection/staircase.py", "corner, reached", "reached, corner", WITH_OPTIONS),
+    "the staircase": ("slotbench/selection/staircase.py", r"maximum\(_round", "fmax(_round", WITH_OPTIONS),
     "the architecture": ("slotbench/architectures/lenet.py", "784, 300", "28 * 28, 300", ALL),
     "another architecture": ("slotbench/architectures/vgg19.py", r"\(64, 2\)", "(64, 3)", set()),
     "data": ("slotbench/data/batches.py", r"div_\(255\)", "div_(256)", ALL),

@@ -13,4 +13,4 @@ rule fetch:
     benchmark:
         "logs/fetch/{dataset}.tsv"
     shell:
-        "slotbench fetch {wildcards.dataset} --data-dir data > {log} 2>&1"
+        "slotbench fetch {wildcards.dataset} --data-dir $(dirname {output}) > {log} 2>&1"

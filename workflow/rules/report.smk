@@ -9,6 +9,7 @@ DRAWN_BY = [
     *Path(workflow.basedir, "config").glob("claims.yaml"),
     *(recipes.FOLDER / f"{name}.yaml" for name in sorted({cell.recipe for cell in RUN.cells()})),
     provenance.PACKAGE.parent / "config" / "published.csv",
+    *Path(workflow.basedir, "benchmarks").glob("step_cost.json"),
 ]
 
 
@@ -36,8 +37,8 @@ localrules:
 rule report:
     input:
         records=existing_records,
-        config=CONFIG,
-        code=DRAWN_BY,
+        config=local(CONFIG),
+        code=local(DRAWN_BY),
     output:
         table=multiext(f"results/{RUN.run}/cells", ".csv", ".parquet"),
         pages=multiext(f"report/{RUN.run}/", "index.html", "cell.html", "paper.tex", "captions.json"),
@@ -62,22 +63,27 @@ rule report:
         f"logs/{RUN.run}/report.tsv"
     params:
         run=RUN.run,
+        config=lambda wildcards, input: Path(input.config).absolute(),
+        root=lambda wildcards, output: Path(output.figures).parents[2],
         # A record that is gone is no newer file: the count tells.
         records=lambda wildcards: len(existing_records(wildcards)),
         code=CODE,
         captions=captions,
     shell:
-        "(mkdir -p {output.figures} {output.tables} {output.cells} && slotbench collect {input.config}"
+        "(mkdir -p {output.figures} {output.tables} {output.cells} && cd {params.root}"
+        " && slotbench collect {params.config}"
         " && slotbench report {params.run}) > {log} 2>&1"
 
 
 use rule report as complete_report with:
     input:
         records=RECORDS,
-        config=CONFIG,
-        code=DRAWN_BY,
+        config=local(CONFIG),
+        code=local(DRAWN_BY),
     params:
         run=RUN.run,
+        config=lambda wildcards, input: Path(input.config).absolute(),
+        root=lambda wildcards, output: Path(output.figures).parents[2],
         records=len(RECORDS),
         code=CODE,
         captions=captions,

@@ -1,8 +1,10 @@
 # One cell to one record. Only the record is declared as output: Snakemake deletes what a failed job declared, and
-# the weights beside it are what training goes on from.
+# the weights beside it are what training goes on from. On object storage there is nothing beside it but what is declared.
 
 GPUS = leases.devices()
 SHORT_MINUTES = 30
+STORED = workflow.storage_settings.default_storage_provider is not None
+WEIGHTS = {"weights": directory("results/{run}/cells/{cell}")} if STORED else {}
 
 
 @functools.cache
@@ -50,13 +52,18 @@ def train_input(wildcards):
     needed = {"data": f"data/{stored(cell.dataset)}.safetensors"}
     if cell.parent:
         needed["parent"] = str(provenance.parent_of(record))
+        if STORED:
+            needed["weights"] = str(provenance.parent_of(record).with_suffix(""))
     return {name: path if outdated else ancient(path) for name, path in needed.items() if outdated or Path(path).exists()}
 
 
 def options_of(wildcards, input, resources):
     cell = cell_of(wildcards)
     options = {axis: getattr(cell, axis) for axis in ("dataset", "architecture", "selection", "k", "finetune", "seed", "recipe")}
-    options |= {"data-dir": "data", "gpu-share": resources.gpu_share if resources.gpu else 0}
+    options["gpu-share"] = resources.gpu_share if resources.gpu else 0
+    # A record that stands needs neither to be there.
+    if "data" in input.keys():
+        options["data-dir"] = Path(input.data).parent
     if "parent" in input.keys():
         options["parent"] = input.parent
     return " ".join(f"--{name} {value}" for name, value in options.items())
@@ -67,6 +74,7 @@ rule train:
         unpack(train_input),
     output:
         "results/{run}/cells/{cell}.json",
+        **WEIGHTS,
     log:
         "logs/{run}/{cell}.log",
     benchmark:
@@ -86,4 +94,4 @@ rule train:
         mem_mb=mem_mb_of,
         runtime=runtime_of,
     shell:
-        "slotbench train {params.options} --out {output} > {log} 2>&1"
+        "slotbench train {params.options} --out {output[0]} > {log} 2>&1"

@@ -1,0 +1,55 @@
+"""Writes what was measured, benchmarks/*.json, into the pages of docs/ as tables.
+
+    python benchmarks/tables.py
+
+A table stands between `<!-- measured: NAME -->` and `<!-- end -->`; what all its rows share is said once, below it.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+MARKED = re.compile(r"(?<=<!-- measured: )(?P<name>[\w-]+)(?P<mark> -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows of equal keys as a table in Markdown."""
+    same = {
+        key: value for key, value in rows[0].items() if len(rows) > 1 and all(row.get(key) == value for row in rows)
+    }
+    columns = [key for key in dict.fromkeys(key for row in rows for key in row) if key not in same]
+    lines = [
+        [key.replace("_", " ") for key in columns],
+        ["---"] * len(columns),
+        *([shown(row.get(key)) for key in columns] for row in rows),
+    ]
+    said = "; ".join(f"{key.replace('_', ' ')} {shown(value)}" for key, value in same.items())
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + (f"\n\n{said}\n" if said else "\n")
+
+
+def shown(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def filled(page: str) -> str:
+    """A page with its tables as they have been measured."""
+
+    def measured(found: re.Match[str]) -> str:
+        rows = json.loads((ROOT / "benchmarks" / f"{found['name']}.json").read_text())
+        return found["name"] + found["mark"] + table(rows)
+
+    return MARKED.sub(measured, page)
+
+
+def main() -> None:
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        if (new := filled(old := page.read_text())) != old:
+            page.write_text(new)
+            print(page.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
