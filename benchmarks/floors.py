@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
 
 from slotbench import architectures, machine
 from slotbench.architectures import ARCHITECTURES
@@ -43,11 +44,10 @@ def flops_a_second(architecture: str) -> float:
     """Of the network's own forward pass, at the batch's size: what torch's products reach on these shapes."""
     network = architectures.build(architecture).eval()
     images = torch.rand(BATCH, *ARCHITECTURES[architecture].input_shape)
-    pixels = torch.zeros(2, *ARCHITECTURES[architecture].input_shape, dtype=torch.uint8)
-    forward_and_backward = flops_per_image(network, pixels) * BATCH
     with torch.no_grad():
-        # A third of a step's arithmetic is its forward pass, but for the first layer, which hands no gradient back.
-        return forward_and_backward / 3 / seconds(lambda: network(images))
+        with FlopCounterMode(display=False) as counter:
+            network(images)
+        return float(counter.get_total_flops()) / seconds(lambda: network(images))
 
 
 def bytes_a_second(connections: int) -> float:

@@ -96,6 +96,7 @@ def comparators(done: pd.DataFrame) -> Figure | None:
             )  # fmt: skip
         ax.set_xticks(range(len(names)), [name.replace("-", "-\n") for name in names])
         ax.set_xlim(-0.4, len(names) - 0.2)
+        ax.set_ylim(top=min(ax.get_ylim()[1], 100))
         ax.set_xlabel("")
     return picture
 

@@ -291,10 +291,11 @@ README_HEADS = ("selection", "K", "n", "test accuracy (%)", "published (%)", "di
 
 
 def markdown(cells: pd.DataFrame) -> str:
-    """What README shows of a run, in Markdown: the deciding recipe's accuracies wherever the paper has one."""
-    cells = cells[cells["decides"]]
-    done, shown = cells[cells["status"] == "done"], accuracy(cells)
-    networks = cells[NETWORK].drop_duplicates().itertuples(index=False, name=None)
+    """What README shows of a run, in Markdown: what is done by the deciding recipe wherever the paper has a number."""
+    done = cells[cells["decides"] & (cells["status"] == "done")]
+    done = done.merge(published()[NETWORK].drop_duplicates(), on=NETWORK)
+    shown = accuracy(done)
+    networks = done[NETWORK].drop_duplicates().itertuples(index=False, name=None)
     names = [f"{architecture} on {dataset}" for dataset, architecture in networks]
     several = NETWORK if len(names) > 1 else []
     heads = [column.head for column in shown.columns]

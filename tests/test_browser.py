@@ -87,6 +87,18 @@ def cells_of(page) -> list[str]:
     return sorted({unquote(urlsplit(link).fragment) for link in links(page) if "cell.html#" in link})
 
 
+def done_cell(page) -> str:
+    """The first cell that the index page links to of which there is a record."""
+    rows = page.locator("#table-all-cells tbody tr", has_text="done")
+    return unquote(urlsplit(rows.first.locator("a").first.get_attribute("href")).fragment)
+
+
+def all_cells(page):
+    """The index page with the table of its cells unfolded, which a long one is not at first."""
+    page.evaluate("document.querySelectorAll('#cells details').forEach((one) => { one.open = true; })")
+    return page
+
+
 def column(page, name: str, table: str = "#table-all-cells") -> list[str]:
     """What the rows that are shown have under a head."""
     heads = [text.strip() for text in page.locator(f"{table} thead th").all_inner_texts()]
@@ -118,7 +130,7 @@ def test_every_link_and_anchor_resolves_in_the_browser(visit, index):
 
 
 def test_a_head_sorts_its_column_by_mouse_and_by_keyboard(visit, index):
-    page = visit(index)
+    page = all_cells(visit(index))
     head = page.locator("#table-all-cells thead button", has_text="test accuracy (%)")
     before = column(page, "test accuracy (%)")
     head.click()
@@ -145,11 +157,11 @@ def test_a_head_sorts_its_column_by_mouse_and_by_keyboard(visit, index):
 
 
 def test_a_filter_leaves_the_rows_that_it_names(visit, index):
-    page = visit(index)
+    page = all_cells(visit(index))
     everything = column(page, "selection")
     box = page.locator("#filter-table-all-cells input")
     box.fill("greedy k=8")
-    assert set(column(page, "selection")) == {"greedy"}
+    assert all("greedy" in selection for selection in column(page, "selection"))
     assert set(column(page, "K")) == {"8"}
     shown = len(column(page, "K"))
     assert page.locator("#filter-table-all-cells output").inner_text() == f"{shown} of {len(everything)} rows"
@@ -164,8 +176,8 @@ def test_a_filter_leaves_the_rows_that_it_names(visit, index):
 
 @pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
 def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_screen(visit, index, size, scheme):
-    page = visit(index, size=size, color_scheme=scheme)
-    cell = cells_of(page)[0]
+    page = all_cells(visit(index, size=size, color_scheme=scheme))
+    cell = done_cell(page)
     panel = visit(index.with_name("cell.html"), cell, size=size, color_scheme=scheme)
     panel.wait_for_selector("canvas")
     single = visit(index.parent / "tables" / "accuracy.html", size=size, color_scheme=scheme)
@@ -177,7 +189,7 @@ def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_screen(visit, i
 
 def test_a_cells_page_shows_curves_recipe_provenance_and_commands(visit, index):
     page = visit(index)
-    cell = next(one for one in cells_of(page) if "greedy/k8/none" in one)
+    cell = next(one for one in cells_of(page) if "authors-code/mnist/lenet/greedy/k8/none" in one)
     panel = visit(index.with_name("cell.html"), cell)
     panel.wait_for_selector("canvas")
     assert panel.locator("h1").inner_text() == "greedy, K = 8, seed 0"

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import yaml
 
+from slotbench import config
 from slotbench.cells import Cell
-from slotbench.records import read
+from slotbench.records import read, write
 from slotbench.selection.options import Options
 from slotbench.selection.staircase import build
+from tests import synthetic
 from tests.test_workflow import Tree
 
 ROOT = Path(__file__).parent.parent
@@ -105,11 +107,8 @@ ELSEWHERE = ("git", "pip", "srun", "sbatch", "squeue", "sinfo", "kubectl", "podm
 def test_the_commands_of_every_page_run(page, number, reader):
     shutil.copytree(ROOT / "benchmarks", reader.folder / "benchmarks", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests", reader.folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    if (ROOT / "results" / "reference").exists():
-        shutil.copytree(
-            ROOT / "results" / "reference", reader.folder / "results" / "reference",
-            ignore=shutil.ignore_patterns("*.safetensors", "lock"),
-        )  # fmt: skip
+    for cell in config.load(ROOT / "config" / "reference.yaml").cells()[:2]:
+        write(synthetic.record(cell), reader.folder / "results" / "reference" / "cells" / cell.path)
     elsewhere = "".join(f"{name}() {{ :; }}\n" for name in ELSEWHERE)
     reader.run("bash", "-c", DRY + elsewhere + blocks(page.read_text(), "sh")[number])
 

@@ -286,8 +286,8 @@ def test_the_commands_of_a_page_train_exactly_that_cell_again(tmp_path):
     path = synthetic.path(tmp_path / "results", run, cell)
     parent = synthetic.path(tmp_path / "results", run, cell.parent)
     fetch(cell.dataset, tmp_path / "data")
-    training.train(cell.parent, parent, tmp_path / "data")
-    record = training.train(cell, path, tmp_path / "data", parent)
+    training.train(cell.parent, parent, tmp_path / "data", None, lambda *_: None)
+    record = training.train(cell, path, tmp_path / "data", parent, lambda *_: None)
     table.write(table.collect(run, tmp_path / "results"), tmp_path / "results" / "made-up")
     index = report.render("made-up", tmp_path / "results", tmp_path / "report")
     panel = panels_of(index.parent)[str(cell)]

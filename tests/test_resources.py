@@ -1,6 +1,7 @@
 """What cells ask for is what they need: held to every committed record, and to the networks themselves."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,21 @@ def test_a_cell_asks_for_more_than_its_committed_record_took(path):
     assert resources.mem_mb(cell) > record["costs"]["peak_bytes"] / 1e6
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", resources.CONNECTIONS)
 def test_sizes_and_flops_are_the_networks(name):
     network = architectures.build(name, padding=(1, 1, 1), dropout=0.5)
     assert sum(weight.numel() for weight in network.parameters()) == resources.CONNECTIONS[name]
     shape = ARCHITECTURES[name].input_shape
     assert flops_per_image(network, torch.zeros(2, *shape)) == pytest.approx(resources.FLOPS[name], rel=0.1)
+
+
+def test_an_architecture_of_which_nothing_is_known_asks_for_as_much_as_the_largest(monkeypatch):
+    one = Cell("authors-code", "cifar10", "vgg19", "greedy", 8, "none", 0)
+    known = resources.mem_mb(one), resources.minutes(one)
+    for sizes in (resources.CONNECTIONS, resources.FLOPS):
+        monkeypatch.delitem(sizes, "conv6")
+        monkeypatch.setitem(sizes, "another", sizes["vgg19"])
+    assert (resources.mem_mb(replace(one, architecture="conv6")), resources.minutes(one)) == known
 
 
 def test_every_cell_of_the_papers_grid_asks_for_what_a_cluster_has():

@@ -37,6 +37,13 @@ def slurm(tmp_path) -> Iterator[None]:
         yield
     finally:
         subprocess.run([SCRIPT, "stop", folder], check=True, timeout=60)
+        for lock in locks():
+            lock.unlink()
+
+
+def locks() -> list[Path]:
+    """The slots of GPUs that jobs of this SLURM have held: <job>-<GPU>-<slot>."""
+    return [*leases.LOCKS.glob("[0-9]*-[01]-0")]
 
 
 def said(*command: str) -> str:
@@ -140,5 +147,4 @@ def test_quicks_grid_with_a_drained_node_a_cancelled_and_a_preempted_job_is_the_
         if cluster.record(cell) in left:
             assert f"epoch {left[cluster.record(cell)] + 1}/" in cluster.told(cell).splitlines()[0]
     assert (cluster.folder / "report" / "quick" / "index.html").exists()
-    held = {path.name for path in leases.LOCKS.glob("[0-9]*-[01]-0")}
-    assert {name.split("-")[1] for name in held} == {"0", "1"}
+    assert {path.name.split("-")[1] for path in locks()} == {"0", "1"}

@@ -9,7 +9,7 @@ from slotbench.data.datasets import DATASETS, stored
 from slotbench.data.sources import FORMS, SOURCES, pinned
 
 
-@pytest.mark.parametrize("dataset", {stored(dataset) for dataset in DATASETS})
+@pytest.mark.parametrize("dataset", sorted({stored(dataset) for dataset in DATASETS}))
 def test_every_dataset_has_published_hashes_sources_and_forms(dataset):
     assert {name.split("/")[1] for name in pinned(dataset)} == {"images", "labels"}
     assert SOURCES[dataset]

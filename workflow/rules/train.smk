@@ -58,8 +58,8 @@ def train_input(wildcards):
 
 
 def options_of(wildcards, input, resources):
-    cell = cell_of(wildcards)
-    options = {axis: getattr(cell, axis) for axis in ("dataset", "architecture", "selection", "k", "finetune", "seed", "recipe")}
+    """What `slotbench train` is told, but for the record."""
+    options = vars(cell_of(wildcards)).copy()
     options["gpu-share"] = resources.gpu_share if resources.gpu else 0
     # A record that stands needs neither to be there.
     if "data" in input.keys():

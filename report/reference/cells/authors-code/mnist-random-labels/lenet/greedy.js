@@ -1,0 +1,1 @@
+show({"authors-code/mnist-random-labels/lenet/greedy/k8/none/seed0":{"status":"missing","problem":"","stale":"","commands":["slotbench fetch mnist-random-labels","slotbench train --recipe authors-code --dataset mnist-random-labels --architecture lenet --selection greedy --k 8 --seed 0 --out again.json"],"parent":null}})

@@ -1,0 +1,1 @@
+show({"authors-code/mnist-random-labels/lenet/learned/k1/none/seed0":{"status":"missing","problem":"","stale":"","commands":["slotbench fetch mnist-random-labels","slotbench train --recipe authors-code --dataset mnist-random-labels --architecture lenet --selection learned --k 1 --seed 0 --out again.json"],"parent":null}})
