@@ -48,7 +48,7 @@ from slotbench.records import (
 )
 from slotbench.selection import SELECTIONS
 
-EVALUATION_BATCH = 1000
+EVALUATION_BATCH = 500
 
 Weights = dict[str, Tensor]
 Progress = Callable[[int, int, str], None]
@@ -208,7 +208,7 @@ class Session:
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self.optimizer.zero_grad()
-            total += loss.detach() * len(labels)
+            total.add_(loss.detach(), alpha=len(labels))
         self.schedule.step()
         self.epoch += 1
         mean_loss = total.item() / len(self.data.train.labels)

@@ -66,3 +66,14 @@ def test_a_recipe_names_them(tmp_path, monkeypatch):
     assert recipes.Recipe(**settings, precision="bf16", deterministic=True).deterministic
     with pytest.raises(ValueError, match="precision"):
         recipes.Recipe(**settings, precision="float16")
+
+
+@pytest.mark.parametrize(("rows", "inner", "columns"), [(128, 784, 300), (300, 128, 784), (500, 300, 100), (1, 10, 10)])
+def test_whatever_multiplies_a_cpus_matrices_rounds_no_float32_factor(rows, inner, columns):
+    machine.prepare(1)
+    factor = torch.rand(rows, inner)
+    assert torch.equal(factor @ torch.eye(inner), factor)
+    other = torch.rand(columns, inner)
+    exact = factor.double() @ other.double().T
+    for product in (factor @ other.T, nn.functional.linear(factor, other)):
+        torch.testing.assert_close(product.double(), exact, rtol=1e-5, atol=1e-5)

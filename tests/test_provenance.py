@@ -49,7 +49,7 @@ def forget() -> None:
         ("options", "selection/options.py", "options -= 1", "options -= 1.0", ALL),
         ("architecture", "architectures/lenet.py", "784, 300", "28 * 28, 300", ALL),
         ("another architecture", "architectures/vgg19.py", "(64, 2)", "(64, 3)", set()),
-        ("training", "training.py", "EVALUATION_BATCH = 1000", "EVALUATION_BATCH = 500", ALL),
+        ("training", "training.py", "EVALUATION_BATCH = 500", "EVALUATION_BATCH = 1000", ALL),
         ("batches", "data/batches.py", "div_(255)", "div_(256)", ALL),
         ("figures", "figures.py", "import", "import os\nimport", set()),
         ("command line", "cli.py", "DATA = Path", "DATUM = Path", set()),

@@ -18,7 +18,7 @@ from torch import Tensor
 
 Float32 = npt.NDArray[np.float32]
 
-BLOCK = 2**15
+BLOCK = 2**16
 """Numbers that are drawn at once: few enough for a processor's cache, and a bound on the memory of a build."""
 
 Sharing = Literal["layer", "network"]

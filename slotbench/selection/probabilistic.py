@@ -80,10 +80,10 @@ class Probabilistic(Slots):
         for k in range(1, len(cumulative)):
             cumulative[k] += cumulative[k - 1]
         threshold = uniform(seed, options.shape[1], options.device).to(options.dtype) * cumulative[-1]
-        chosen = torch.zeros_like(threshold, dtype=torch.int64)
+        chosen = torch.zeros_like(threshold, dtype=torch.int32)
         for row in cumulative[:-1]:
             chosen += row <= threshold
-        weight.copy_(options.gather(0, chosen[None]).view(weight.shape))
+        weight.copy_(options.gather(0, chosen.long()[None]).view(weight.shape))
 
     @torch.no_grad()
     def _take_highest(self, weight: Tensor, a: float) -> None:
@@ -97,10 +97,10 @@ def uniform(seed: int, count: int, device: torch.device) -> Tensor:
 
     A generator without a state: whole numbers wrap the same on every device, so the draws are the same too.
     """
-    z = torch.arange(count, device=device) * signed(0x9E3779B97F4A7C15) + seed
+    z = torch.arange(count, device=device).mul_(signed(0x9E3779B97F4A7C15)).add_(seed)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        z = (z ^ shifted(z, shift)) * signed(factor)
-    return shifted(z ^ shifted(z, 31), 40).to(torch.float32).mul_(2**-24)
+        z.bitwise_xor_(shifted(z, shift)).mul_(signed(factor))
+    return shifted(z.bitwise_xor_(shifted(z, 31)), 40).to(torch.float32).mul_(2**-24)
 
 
 def signed(number: int) -> int:
@@ -110,4 +110,4 @@ def signed(number: int) -> int:
 
 def shifted(z: Tensor, bits: int) -> Tensor:
     """`z` shifted right as an unsigned number."""
-    return torch.bitwise_and(z >> bits, 2 ** (64 - bits) - 1)
+    return (z >> bits).bitwise_and_(2 ** (64 - bits) - 1)

@@ -1,4 +1,4 @@
-"""Greedy selection among options that connections share : all connections of a layer, or of the whole network, have the
+"""Greedy selection among options that connections share: all connections of a layer, or of the whole network, have the
 same K options, and each has scores of its own (paper, the experiments on sharing).
 
 Its staircase is therefore a connection's own too, and nothing else differs from `greedy`: see `options.draw`.

@@ -123,6 +123,17 @@ DRAW(draw_float64, double, exp_float64)
 
 enum { LANES = 8 };
 
+/* The first and the last of k values that are equal to one of them; without a branch, so that it is vector code. */
+static inline void equal_to(double value, const double *values, int64_t k, int64_t *first, int64_t *last) {
+  int64_t lowest = k, highest = -1;
+  for (int64_t j = 0; j < k; j++) {
+    const int64_t from_below = values[j] == value ? j : k, from_above = values[j] == value ? j : -1;
+    lowest = from_below < lowest ? from_below : lowest;
+    highest = from_above > highest ? from_above : highest;
+  }
+  *first = lowest, *last = highest;
+}
+
 /* The staircases of n connections of k options, one after the other, as staircase.climb walks them; returns the
    number of their levels. Scores are times `sign`; `scratch` has room for 3·(k + LANES) numbers. */
 #define ENVELOPES(NAME, REAL, NEXT_AFTER, TINY)                                                                  \
@@ -134,10 +145,13 @@ enum { LANES = 8 };
     int64_t total = 0;                                                                                           \
     for (int64_t i = 0; i < n; i++) {                                                                            \
       const int64_t first = total;                                                                               \
-      int64_t current = 0;                                                                                       \
+      int64_t current, other;                                                                                  \
+      double flattest = INFINITY;                                                                              \
       for (int64_t j = 0; j < k; j++) w[j] = options[i * k + j], s[j] = sign * scores[i * k + j];                \
-      for (int64_t j = 1; j < k; j++)                                                                            \
-        if (w[j] < w[current] || (w[j] == w[current] && s[j] > s[current])) current = j;                         \
+      for (int64_t j = 0; j < k; j++) flattest = w[j] < flattest ? w[j] : flattest;                            \
+      equal_to(flattest, w, k, &current, &other);                                                              \
+      for (int64_t j = current + 1; j <= other; j++)                                                           \
+        if (w[j] == flattest && s[j] > s[current]) current = j;                                                \
       for (int64_t j = k; j < padded; j++) w[j] = -INFINITY, s[j] = 0; /* never steeper than another */          \
       levels[total] = (REAL)w[current], breakpoints[total++] = (REAL)NAN;                                        \
       for (REAL reached = -INFINITY;;) {                                                                         \
@@ -153,12 +167,11 @@ enum { LANES = 8 };
             least[lane] = corners[j + lane] < least[lane] ? corners[j + lane] : least[lane];                     \
         for (int lane = 0; lane < LANES; lane++) corner = least[lane] < corner ? least[lane] : corner;           \
         if (!isfinite(corner)) break;                                                                            \
-        int64_t lowest = -1, following = -1;                                                                     \
-        for (int64_t j = 0; j < k; j++)                                                                          \
-          if (corners[j] == corner) {                                                                            \
-            if (lowest < 0) lowest = following = j;                                                              \
-            if (w[j] > w[following]) following = j;                                                              \
-          }                                                                                                      \
+        int64_t lowest, highest;                                                                                 \
+        equal_to(corner, corners, k, &lowest, &highest);                                                         \
+        int64_t following = lowest;                                                                              \
+        for (int64_t j = lowest + 1; j <= highest; j++) /* lines that meet in one point: hardly ever */          \
+          if (corners[j] == corner && w[j] > w[following]) following = j;                                        \
         if (lowest < current) following = lowest;                                                                \
         REAL breakpoint = (REAL)corner;                                                                          \
         if (following < current) breakpoint = breakpoint == 0 ? -TINY : NEXT_AFTER(breakpoint, (REAL)-INFINITY); \
