@@ -1,7 +1,7 @@
 # make run     set up, train config/quick.yaml, print where its report lies
 # make test    set up, lint, check types, test
 # make soak    60 kills of real training, in some ten minutes; the tests have six
-# make test-cluster   run the grid through a SLURM of its own (as root, with slurm-wlm and munge), and on object storage
+# make test-cluster   run the grid through a SLURM of its own (as root, with slurm-wlm, munge and rsync), on a node's own disk and on object storage
 # make docs    build the pages of docs/ into site/
 # Set-up is done once, and again when the pinned versions change: a virtual environment in .venv.
 

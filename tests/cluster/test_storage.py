@@ -1,4 +1,5 @@
-"""Where there is no shared file system: object storage, the profile for Kubernetes, and the image that it runs."""
+"""Copies of data and results on a node's own disk; and where there is no shared file system: object storage, the profile
+for Kubernetes, and the image that it runs."""
 
 import re
 import shutil
@@ -76,6 +77,29 @@ def test_a_run_on_object_storage_is_the_local_run_and_is_known_to_the_next_machi
         path = Path("results", "brief", "cells", cell.path)
         same(tmp_path / "kept" / path, elsewhere.folder / path)
     assert (tmp_path / "kept" / "report" / "brief" / "index.html").exists()
+
+
+@pytest.mark.skipif(shutil.which("rsync") is None, reason="needs Debian's package rsync")
+def test_a_run_on_copies_that_a_node_keeps_is_the_local_run(tree, tmp_path):
+    pytest.importorskip("snakemake_storage_plugin_fs", reason="needs `pip install -e '.[slurm]'`")
+    scratch = tmp_path / "scratch"
+    brief = ("--configfile", "brief.yaml", "--cores", "1")
+    copies = ("--default-storage-provider", "fs", "--local-storage-prefix", str(scratch),
+              "--shared-fs-usage", "persistence", "software-deployment", "sources", "source-cache")  # fmt: skip
+    done = tree.snakemake(*brief, *copies, "--printshellcmds")
+    assert done.returncode == 0, done.stderr
+    read_from = re.findall(r"slotbench train .*--data-dir (\S+)", done.stdout + done.stderr)
+    assert len(read_from) == 2
+    assert all(Path(folder).is_relative_to(scratch) for folder in read_from)
+
+    local = Tree(tmp_path / "local")
+    (local.folder / "brief.yaml").write_text(BRIEF)
+    done = local.snakemake(*brief)
+    assert done.returncode == 0, done.stderr
+    for cell in config.load(tree.folder / "brief.yaml").cells():
+        path = Path("results", "brief", "cells", cell.path)
+        same(tree.folder / path, local.folder / path)
+    assert (tree.folder / "report" / "brief" / "index.html").exists()
 
 
 def test_the_profile_for_kubernetes_loads_and_its_plugins_know_every_setting(tree, endpoint):

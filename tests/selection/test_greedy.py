@@ -45,6 +45,11 @@ def network(kind: str) -> nn.Sequential:
             nn.Conv2d(6, 8, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(32, 10, bias=False),
         ]  # fmt: skip
     model = nn.Sequential(*layers).double()
+    if kind == "flat":  # all layers in one buffer, as fused optimizers and data-parallel training keep them
+        weights = list(model.parameters())
+        buffer = nn.utils.parameters_to_vector(weights).detach()
+        for weight, part in zip(weights, buffer.split([weight.numel() for weight in weights]), strict=True):
+            weight.data = part.view(weight.shape)
     return model.to(memory_format=torch.channels_last) if kind == "channels-last" else model
 
 
@@ -83,7 +88,7 @@ def compare(
     return slots
 
 
-@pytest.mark.parametrize("kind", ["linear", "convolutional", "channels-last"])
+@pytest.mark.parametrize("kind", ["linear", "convolutional", "channels-last", "flat"])
 @pytest.mark.parametrize("k", [1, 2, 3, 8, 64])
 def test_selects_what_the_textbook_selects(kind, k):
     compare(kind, k, steps=200, lr=0.5, momentum=0.9)
