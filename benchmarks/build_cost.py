@@ -81,7 +81,7 @@ def main() -> None:
     table = Table(*list(rows[0])[:6], title=f"{rows[0]['device']}, 1 thread, torch {torch.__version__}")
     for row in rows:
         table.add_row(*[str(value) for value in row.values()][:6])
-    Console().print(table)
+    Console(width=max(140, Console().width)).print(table)  # a line a row, in a file too
     if chosen.json:
         chosen.json.write_text(json.dumps(rows, indent=1) + "\n")
 

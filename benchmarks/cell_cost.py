@@ -165,7 +165,7 @@ def main() -> None:
     for row in rows:
         unit, value = next((unit, row[unit]) for unit in ("seconds", "ratio", "cells") if unit in row)
         table.add_row(str(row["what"]), {"seconds": f"{value} s", "ratio": f"× {value}", "cells": f"{value}"}[unit])
-    Console().print(table)
+    Console(width=max(140, Console().width)).print(table)  # a line a row, in a file too
     if chosen.json:
         chosen.json.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -87,7 +87,7 @@ def main() -> None:
     table = Table(*list(rows[0])[:8], title=f"{machine.name(device)}, 1 thread, batch {BATCH}")
     for row in rows:
         table.add_row(*[str(value) for value in row.values()][:8])
-    Console().print(table)
+    Console(width=max(140, Console().width)).print(table)  # a line a row, in a file too
     if chosen.json:
         chosen.json.write_text(json.dumps(rows, indent=1) + "\n")
 

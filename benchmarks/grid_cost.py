@@ -183,7 +183,7 @@ def main() -> None:
     table = Table("what", "by the clock", "of processors", title=device)
     for what, unit, wall, cpu in rows:
         table.add_row(what, f"{wall:.2f} {unit}", f"{cpu:.2f} {unit}")
-    Console().print(table)
+    Console(width=max(140, Console().width)).print(table)  # a line a row, in a file too
     if chosen.json:
         found = [
             {"what": what, "unit": unit, "wall": round(wall, 3), "cpu": round(cpu, 3), "device": device}

@@ -176,7 +176,7 @@ def main() -> None:
     table = Table(*columns, title=f"{machine.name(device)}, {chosen.threads} threads, batch {chosen.batch}")
     for row in rows:
         table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
-    Console().print(table)
+    Console(width=max(140, Console().width)).print(table)  # a line a row, in a file too
     if chosen.json:
         chosen.json.write_text(json.dumps(rows, indent=1) + "\n")
 

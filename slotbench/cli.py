@@ -74,10 +74,9 @@ def train(
         raise InputError(f"--out {out}: a record is a .json file")
     leases.take(gpu_share)
 
-    gc.disable()  # torch's objects are there to stay: looking for garbage among them takes a tenth of its import
-    from slotbench import training
+    with lasting():
+        from slotbench import training
 
-    gc.enable()
     with progress_bar(str(cell)) as progress, failure_noted(out):
         record = training.train(cell, out, data_dir, parent, progress)
     results = record.results
@@ -102,7 +101,8 @@ def run(
     of = load(config)
     leases.take(gpu_share)
 
-    from slotbench import provenance, training
+    with lasting():
+        from slotbench import provenance, training
 
     def stop(_number: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGTERM)
@@ -118,6 +118,18 @@ def run(
             record = training.train(cell, out, data_dir, parent, progress)
         print(f"{cell}: {record.status}, {100 * record.results.test_accuracy:.2f} %", flush=True)
     signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@contextmanager
+def lasting() -> Iterator[None]:
+    """For imports that bring torch, whose objects are there to stay.
+
+    Looking for garbage among them would take a third of the time that a cell needs to start and end.
+    """
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 @contextmanager

@@ -1,5 +1,5 @@
-"""Copies of data and results on a node's own disk; and where there is no shared file system: object storage, the profile
-for Kubernetes, and the image that it runs."""
+"""Copies on a node's own disk; and where there is no shared file system: object storage, the profile for Kubernetes,
+and the image that it runs."""
 
 import re
 import shutil
