@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from benchmarks import tables
+from benchmarks import study, tables
 from tests.test_workflow import ROOT
 
 PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if "<!-- measured: " in page.read_text()]
@@ -41,3 +41,7 @@ def test_build_cost_measures_and_writes_its_rows(tmp_path):
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(out.read_text())
     assert row["seconds_building"] > 0 < row["peak_gb"]
+
+
+def test_the_study_of_a_distance_is_what_the_committed_records_say():
+    assert json.loads((ROOT / "benchmarks" / "study.json").read_text()) == study.rows()
