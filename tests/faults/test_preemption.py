@@ -41,7 +41,7 @@ def test_sigterm_saves_the_last_epochs_end_and_the_next_start_goes_on(name, prog
     assert states(out) == []
 
 
-@pytest.mark.parametrize("seconds", [0.5, 2.0])
+@pytest.mark.parametrize("seconds", [0.3, 0.8])
 def test_sigterm_while_it_loads_ends_it_at_once(seconds, program, tmp_path):
     process = program.start(*program.training(cell(), tmp_path / "seed0.json"))
     time.sleep(seconds)
