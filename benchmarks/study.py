@@ -1,4 +1,4 @@
-"""Which difference of protocol explains a distance to the paper: GS, LeNet on MNIST, K = 2 and 8, by several recipes.
+"""Which difference of protocol explains a distance to the paper: GS, LeNet on MNIST, by several recipes.
 
     python benchmarks/study.py [--json FILE]
 
@@ -23,7 +23,7 @@ from slotbench.table import read, summary
 from slotbench.tables import Number
 
 RESULTS = Path(__file__).parent.parent / "results"
-CELLS = "dataset == 'mnist' and architecture == 'lenet' and selection == 'greedy' and k in (2, 8)"
+CELLS = "dataset == 'mnist' and architecture == 'lenet' and selection == 'greedy' and k in (2, 8, 16, 64)"
 
 
 def rows() -> list[dict]:
