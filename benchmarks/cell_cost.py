@@ -3,9 +3,10 @@
     python benchmarks/cell_cost.py [--epochs 120 --repeats 5 --json FILE]
 
 Two cells of LeNet on MNIST, GS at K = 8 and plain SGD, train all their epochs on one thread, epoch by epoch in turns; a
-clock in the loop tells what of it are steps. Then how long `slotbench train` takes to its first step and `slotbench
---help` to its end, beside `import torch` alone, as whole processes. Then what a machine gets done in the same time with
-one cell a processor and one thread a cell, and with half as many cells of two threads. Needs data/mnist.
+clock in the loop tells what of it are steps, and what readings of accuracy. Then how long `slotbench train` takes to
+its first step and `slotbench --help` to its end, beside `import torch` alone, as whole processes. Then what a machine
+gets done in the same time with one cell a processor and one thread a cell, and with half as many cells of two threads.
+Needs data/mnist.
 """
 
 import argparse
@@ -52,31 +53,41 @@ TRAIN = ["train", "--dataset", "mnist", "--architecture", "lenet", "--selection"
 
 
 class Clock:
-    """The seconds that a session spends in steps: from a batch entering the network to its gradients' removal."""
+    """The seconds that a session spends in steps, from a batch entering the network to its gradients' removal, and in
+    reading accuracy on either split."""
 
     def __init__(self, session: Session) -> None:
-        self.seconds = self.began = 0.0
-        zero_grad = session.optimizer.zero_grad
+        self.seconds = dict.fromkeys(("steps", "validation", "test set"), 0.0)
+        self.began = 0.0
+        zero_grad, accuracies = session.optimizer.zero_grad, session.accuracies
         session.network.register_forward_pre_hook(self.start)
 
         def stop() -> None:
             zero_grad()
-            self.seconds += time.perf_counter() - self.began
+            self.seconds["steps"] += time.perf_counter() - self.began
+
+        def read(split: batches.Split) -> dict[str, float]:
+            began = time.perf_counter()
+            found = accuracies(split)
+            what = "validation" if split is session.data.validation else "test set"
+            self.seconds[what] += time.perf_counter() - began
+            return found
 
         session.optimizer.zero_grad = stop
+        session.accuracies = read
 
     def start(self, *_: object) -> None:
         self.began = time.perf_counter()
 
 
 def cells(epochs: int, data: batches.Data, device: torch.device) -> dict[str, float]:
-    """Seconds of both cells, from the network's making to the record's, of which steps."""
-    spent = dict.fromkeys(CELLS, 0.0)
+    """Seconds of both cells from the network's making to the record's, of their epochs, and of the epochs' parts."""
+    making, spent = dict.fromkeys(CELLS, 0.0), dict.fromkeys(CELLS, 0.0)
     sessions, clocks = {}, {}
     for name, cell in CELLS.items():
         began = time.perf_counter()
         sessions[name] = Session(cell, recipes.of(cell).model_copy(update={"epochs": epochs}), data, device)
-        spent[name] += time.perf_counter() - began
+        making[name] = time.perf_counter() - began
         clocks[name] = Clock(sessions[name])
     for _ in range(epochs):
         for name, session in sessions.items():
@@ -85,9 +96,12 @@ def cells(epochs: int, data: batches.Data, device: torch.device) -> dict[str, fl
             session.evaluate()
             session.state(0.0)
             spent[name] += time.perf_counter() - began
-    return {f"{name}, {epochs} epochs": spent[name] for name in CELLS} | {
-        f"{name}, their steps": clocks[name].seconds for name in CELLS
-    }
+    found = {f"{name}, {epochs} epochs, all included": making[name] + spent[name] for name in CELLS}
+    for name in CELLS:
+        found |= {f"{name}, epochs": spent[name]} | {
+            f"{name}, {part}": seconds for part, seconds in clocks[name].seconds.items()
+        }
+    return found
 
 
 def process_seconds(command: list[str]) -> float:
@@ -144,13 +158,17 @@ def main() -> None:
     device = machine.prepare(1)
     found = cells(chosen.epochs, batches.load("mnist", chosen.data_dir, device), device)
     found |= starts(chosen.repeats, chosen.data_dir)
-    plain, greedy = (f"{name}, {chosen.epochs} epochs" for name in CELLS)
-    ratios = {
-        "cell, greedy over plain": found[greedy] / found[plain],
-        "cell over its steps, greedy": found[greedy] / found["greedy, their steps"],
-        "cell over its steps, plain": found[plain] / found["plain, their steps"],
-        "first step over import torch": found["slotbench train, to its first step"] / found["import torch"],
-    }
+    plain, greedy = (found[f"{name}, {chosen.epochs} epochs, all included"] for name in CELLS)
+    ratios = {"cell, greedy over plain": greedy / plain}
+    for name in CELLS:
+        steps = found[f"{name}, steps"]
+        ratios |= {
+            f"epoch over its steps, {name}": found[f"{name}, epochs"] / steps,
+            f"steps and readings of accuracy over steps, {name}": sum(
+                found[f"{name}, {part}"] / steps for part in ("steps", "validation", "test set")
+            ),
+        }
+    ratios["first step over import torch"] = found["slotbench train, to its first step"] / found["import torch"]
     hourly: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(chosen.repeats):
         for threads, rates in hourly.items():
