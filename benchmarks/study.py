@@ -23,7 +23,7 @@ from slotbench.table import read, summary
 from slotbench.tables import Number
 
 RESULTS = Path(__file__).parent.parent / "results"
-CELLS = "dataset == 'mnist' and architecture == 'lenet' and selection == 'greedy' and k in (2, 8, 16, 64)"
+CELLS = "dataset == 'mnist' and architecture == 'lenet' and selection == 'greedy' and k in (2, 8, 16, 32, 64)"
 
 
 def rows() -> list[dict]:
