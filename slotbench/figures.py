@@ -314,14 +314,15 @@ def _k_axis(ax: Axes, ks: Sequence[int]) -> None:
     low, high = ax.get_ylim()
     ax.set_ylim(max(low, 0), min(high, 100))
     named: list[int] = []  # those with room for their number
-    for k in sorted(set(ks)):
-        if not named or 10 * np.log2(k / named[-1]) >= np.log2(max(ks) / min(ks)):
+    offered = sorted(set(ks))
+    for k in offered:
+        if not named or 10 * np.log2(k / named[-1]) >= np.log2(offered[-1] / offered[0]):
             named.append(k)
     ax.set_xscale("log", base=2)
-    ax.xaxis.set_major_locator(FixedLocator(sorted(set(ks))))
+    ax.xaxis.set_major_locator(FixedLocator(offered))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda k, _: str(round(k)) if round(k) in named else ""))
-    ax.set_xlim(min(ks) / 1.35, max(ks) * 1.35)
+    ax.set_xlim(offered[0] / 1.35, offered[-1] * 1.35)
 
 
 Label = tuple[float, str, str]

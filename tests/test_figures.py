@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 
 import matplotlib as mpl
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from slotbench import figures, figures_selected, table  # noqa: F401 - registers its figures
+from slotbench import figures, figures_selected, table
 from tests import synthetic
 
 
@@ -132,3 +134,24 @@ def test_the_published_value_of_a_cell_is_the_least_uncertain_and_latest():
     assert values["lenet", "greedy", 8] == 98.21  # the ICML figure, ± 0.02, before its text's 98.2 ± 0.05
     assert values["vgg19", "greedy", 8] == 91.0  # ICML's 91 ± 0.5, before V1's 90 ± 0.5
     assert values["lenet", "learned", 1] == 97.95
+
+
+def test_numbers_of_k_stand_where_they_have_room():
+    def shown(*ks):
+        ax = Figure().subplots()
+        ax.plot(ks, ks)
+        figures._k_axis(ax, ks)
+        assert list(ax.get_xticks()) == list(ks)
+        return [ax.xaxis.get_major_formatter()(k, 0) for k in ks]
+
+    assert shown(2, 8, 64) == ["2", "8", "64"]
+    assert shown(1, 2, 4, 8, 16, 32, 64, 128) == ["1", "2", "4", "8", "16", "32", "64", "128"]
+    many = shown(2, 4, 8, 16, 32, 64, 128, 1024, 4096)
+    assert [text for text in many if text] == ["2", "8", "32", "128", "1024", "4096"]
+
+
+def test_what_no_dataset_changes_is_drawn_once_for_a_network(whole):
+    greedy = whole[(whole["selection"] == "greedy") & (whole["finetune"] == "none") & (whole["k"] > 1)]
+    both = pd.concat([greedy, greedy.assign(dataset="fashion-mnist")])
+    picture = figures_selected.memory_and_time(both)
+    assert [text.get_text() for ax in picture.axes for text in ax.texts].count("lenet") == 1

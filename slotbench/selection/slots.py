@@ -98,7 +98,7 @@ class Slots(torch.optim.Optimizer):
 
     def _step(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         """Trains b and selects again, for the weights of one group that have a gradient."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each rule has its own
 
     def _train_b(self, weights: list[Tensor], group: dict[str, Any]) -> None:
         """torch's own SGD on b."""

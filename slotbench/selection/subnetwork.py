@@ -53,12 +53,12 @@ class Subnetwork(Slots):
 
     def _magnitude(self, weight: Tensor) -> float:
         """The size of every fixed weight of a layer."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each rule has its own
 
     def _score_gradient(self, weight: Tensor, gradient: Tensor) -> Tensor:
         """The gradient of a layer's scores, from that of its weights as they are now."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each rule has its own
 
     def _select(self, weights: Iterable[Tensor]) -> None:
         """Fills `weights` with what their scores select."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each rule has its own
