@@ -18,13 +18,13 @@ test: setup
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest -n 2 --ignore tests/cluster
+	pytest -n 2 -m "not cluster"
 
 soak: setup
 	SLOTBENCH_KILLS=60 pytest tests/faults/test_kill.py
 
 test-cluster: .venv/cluster
-	pytest -rs tests/cluster
+	pytest -rs -m cluster tests/cluster
 
 .venv/cluster: .venv/ready
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[slurm,kubernetes,test-cluster]'

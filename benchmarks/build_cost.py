@@ -20,15 +20,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from slotbench import architectures, machine
+from slotbench import architectures
 from slotbench.architectures import ARCHITECTURES
 from slotbench.selection.greedy import Greedy
 from slotbench.selection.options import draw
 from slotbench.selection.slots import SQRT3
+from slotbench.training.device import device_name, prepare
 
 
 def drawing(architecture: str, k: int) -> tuple[float, int]:
-    machine.prepare(1)
+    prepare(1)
     weights = list(architectures.build(architecture).parameters())
     began = time.perf_counter()
     for options in draw(weights, k=k, seed=0, option_bound=SQRT3, score_bounds=(SQRT3, SQRT3)):
@@ -38,7 +39,7 @@ def drawing(architecture: str, k: int) -> tuple[float, int]:
 
 
 def building(architecture: str, k: int) -> tuple[float, int]:
-    machine.prepare(1)
+    prepare(1)
     weights = list(architectures.build(architecture).parameters())
     Greedy([torch.empty(1, 1, requires_grad=True)], k=2, seed=0, lr=0.1)  # loads what is loaded once
     began = time.perf_counter()
@@ -74,7 +75,7 @@ def main() -> None:
                     "seconds_building": round(builds, 2),
                     "ratio_to_drawing": round(builds / draws, 2),
                     "peak_gb": round(max(peak for _, peak in found["building"]) / 1e9, 2),
-                    "device": machine.name(torch.device("cpu")),
+                    "device": device_name(torch.device("cpu")),
                     "torch": torch.__version__,
                 }
             )

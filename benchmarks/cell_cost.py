@@ -25,10 +25,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from slotbench import machine, recipes
+from slotbench import recipes
 from slotbench.cells import Cell
 from slotbench.data import batches
-from slotbench.training import Session
+from slotbench.training.device import device_name, prepare
+from slotbench.training.session import Session
 
 RECIPE = "authors-code"
 CELLS = {
@@ -129,7 +130,7 @@ def starts(repeats: int, data_dir: Path) -> dict[str, float]:
 
 def some_epochs(threads: int, epochs: int, data_dir: Path, number: int) -> tuple[float, float]:
     """Trains GS at K = 8 for some epochs, and says when it began and ended."""
-    device = machine.prepare(threads)
+    device = prepare(threads)
     cell = Cell(RECIPE, "mnist", "lenet", "greedy", 8, "none", number)
     session = Session(cell, recipes.of(cell), batches.load("mnist", data_dir, device), device)
     session.train_epoch()  # warm-up
@@ -155,7 +156,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    device = machine.prepare(1)
+    device = prepare(1)
     found = cells(chosen.epochs, batches.load("mnist", chosen.data_dir, device), device)
     found |= starts(chosen.repeats, chosen.data_dir)
     plain, greedy = (found[f"{name}, {chosen.epochs} epochs, all included"] for name in CELLS)
@@ -173,7 +174,7 @@ def main() -> None:
     for _ in range(chosen.repeats):
         for threads, rates in hourly.items():
             rates.append(cells_an_hour(threads, 5, chosen.data_dir, recipes.of(CELLS["greedy"]).epochs))
-    where = {"device": machine.name(device), "processors": os.cpu_count(), "torch": torch.__version__}
+    where = {"device": device_name(device), "processors": os.cpu_count(), "torch": torch.__version__}
     rows = [{"what": name, "seconds": round(value, 3), **where} for name, value in found.items()]
     rows += [{"what": name, "ratio": round(value, 3), **where} for name, value in ratios.items()]
     for threads, rates in hourly.items():

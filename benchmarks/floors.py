@@ -20,9 +20,10 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
-from slotbench import architectures, machine
+from slotbench import architectures
 from slotbench.architectures import ARCHITECTURES
-from slotbench.training import flops_per_image
+from slotbench.training.device import device_name, prepare
+from slotbench.training.session import flops_per_image
 
 BATCH = 128
 PLAIN, GREEDY = 20, 28
@@ -59,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    device = machine.prepare(1)
+    device = prepare(1)
     rows = []
     for architecture in ("lenet", "conv6", "vgg19"):
         network = architectures.build(architecture)
@@ -80,11 +81,11 @@ def main() -> None:
                 "floor_plain_ms": round(plain, 3),
                 "floor_greedy_ms": round(greedy, 3),
                 "predicted_ratio": round(greedy / plain, 3),
-                "device": machine.name(device),
+                "device": device_name(device),
                 "threads": 1,
             }
         )
-    table = Table(*list(rows[0])[:8], title=f"{machine.name(device)}, 1 thread, batch {BATCH}")
+    table = Table(*list(rows[0])[:8], title=f"{device_name(device)}, 1 thread, batch {BATCH}")
     for row in rows:
         table.add_row(*[str(value) for value in row.values()][:8])
     Console(width=max(140, Console().width)).print(table)  # a line a row, in a file too

@@ -29,7 +29,8 @@ from rich.table import Table
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from slotbench import config, machine  # noqa: E402
+from slotbench import config  # noqa: E402
+from slotbench.training.device import device_name, prepare  # noqa: E402
 from tests import synthetic  # noqa: E402
 from tests.test_workflow import Tree  # noqa: E402
 
@@ -179,7 +180,7 @@ def main() -> None:
                 rows += of_a_cell(Copy(part), chosen.cells)
             else:
                 rows += {"plan": of_the_plan, "report": of_the_report}[what](Copy(part))
-    device = machine.name(machine.prepare(1))
+    device = device_name(prepare(1))
     table = Table("what", "by the clock", "of processors", title=device)
     for what, unit, wall, cpu in rows:
         table.add_row(what, f"{wall:.2f} {unit}", f"{cpu:.2f} {unit}")

@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from slotbench import architectures, machine
+from slotbench import architectures
 from slotbench.architectures import ARCHITECTURES
 from slotbench.selection import kernel
 from slotbench.selection.greedy import Greedy
@@ -30,6 +30,7 @@ from slotbench.selection.learned import Learned
 from slotbench.selection.options import draw
 from slotbench.selection.probabilistic import Probabilistic
 from slotbench.selection.slots import SQRT3
+from slotbench.training.device import device_name, prepare
 from tests.oracle import Textbook
 
 SETTINGS = {"lr": 0.1, "momentum": 0.9}
@@ -141,7 +142,7 @@ def measure(architecture: str, ks: list[int], batch: int, device: torch.device, 
             "path": "compiled" if one.compiled and one.selection in ("greedy", "probabilistic") else "torch alone",
             "k": one.k,
             "batch": batch,
-            "device": machine.name(device),
+            "device": device_name(device),
             "threads": torch.get_num_threads(),
             "ms_per_step": round(one.milliseconds(), 3),
             "ratio_to_plain": round(one.milliseconds() / plain, 3),
@@ -166,14 +167,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of turns, for each architecture")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    device = machine.prepare(chosen.threads)
+    device = prepare(chosen.threads)
     rows = []
     for architecture in chosen.architecture:
         ks = chosen.k if architecture == "lenet" else [k for k in chosen.k if k in (8, 64)] or chosen.k[:1]
         rows += measure(architecture, ks, chosen.batch, device, chosen.seconds)
     columns = ["architecture", "selection", "path", "k", "ms_per_step", "ratio_to_plain", "ratio_to_textbook",
                "bytes_per_connection"]  # fmt: skip
-    table = Table(*columns, title=f"{machine.name(device)}, {chosen.threads} threads, batch {chosen.batch}")
+    table = Table(*columns, title=f"{device_name(device)}, {chosen.threads} threads, batch {chosen.batch}")
     for row in rows:
         table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
     Console(width=max(140, Console().width)).print(table)  # a line a row, in a file too

@@ -18,9 +18,10 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from slotbench import figures, records
-from slotbench.table import read, summary
-from slotbench.tables import Number
+from slotbench.report import figures
+from slotbench.report.tables import Number
+from slotbench.results import records
+from slotbench.results.table import read, summary
 
 RESULTS = Path(__file__).parent.parent / "results"
 CELLS = "dataset == 'mnist' and architecture == 'lenet' and selection == 'greedy' and k in (2, 8, 16, 32, 64)"

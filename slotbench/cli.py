@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slotbench.errors import InputError
+from slotbench.files import atomic
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from slotbench.training import Progress
+    from slotbench.training.session import Progress
 
 app = typer.Typer(
     help="Selecting random weights: train cells of the grid, collect their records, render the report.",
@@ -65,20 +66,21 @@ def train(
     gpu_share: GpuShare = 1,
 ) -> None:
     """Train one cell of the grid, and write its record."""
-    from slotbench import leases, recipes
+    from slotbench import recipes
     from slotbench.cells import Cell
+    from slotbench.cluster import gpu_lease
 
     cell = Cell(recipe, dataset, architecture, selection, k, finetune, seed).checked()
     recipes.of(cell)
     if out.suffix != ".json":
         raise InputError(f"--out {out}: a record is a .json file")
-    leases.take(gpu_share)
+    gpu_lease.take(gpu_share)
 
     with lasting():
-        from slotbench import training
+        from slotbench.training import session
 
     with progress_bar(str(cell)) as progress, failure_noted(out):
-        record = training.train(cell, out, data_dir, parent, progress)
+        record = session.train(cell, out, data_dir, parent, progress)
     results = record.results
     print(
         f"{cell}: {record.status}, test accuracy {100 * results.test_accuracy:.2f} % at epoch {results.best_epoch} "
@@ -95,14 +97,15 @@ def run(
     gpu_share: GpuShare = 1,
 ) -> None:
     """Train the cells of a run one after the other in this process: for a machine without Snakemake."""
-    from slotbench import leases
+    from slotbench.cluster import gpu_lease
     from slotbench.config import load
 
     of = load(config)
-    leases.take(gpu_share)
+    gpu_lease.take(gpu_share)
 
     with lasting():
-        from slotbench import provenance, training
+        from slotbench.results import provenance
+        from slotbench.training import session
 
     def stop(_number: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGTERM)
@@ -115,7 +118,7 @@ def run(
             continue
         parent = None if cell.parent is None else provenance.parent_of(out)
         with progress_bar(str(cell)) as progress, failure_noted(out):
-            record = training.train(cell, out, data_dir, parent, progress)
+            record = session.train(cell, out, data_dir, parent, progress)
         print(f"{cell}: {record.status}, {100 * record.results.test_accuracy:.2f} %", flush=True)
     signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -138,8 +141,8 @@ def failure_noted(out: Path) -> Iterator[None]:
 
     What a person must mend before any training, an `InputError`, is told and leaves nothing.
     """
-    from slotbench.machine import MEMORY_ERRORS, is_out_of_memory
-    from slotbench.resume import Preempted
+    from slotbench.training.checkpoint import Preempted
+    from slotbench.training.device import MEMORY_ERRORS, is_out_of_memory
 
     note = Path(f"{out}.failed")
     try:
@@ -191,9 +194,9 @@ def cells(config: Path) -> None:
 @app.command()
 def collect(config: Path) -> None:
     """Collect the records of a run into results/<run>/cells.csv and cells.parquet, and name what is not done."""
-    from slotbench import table
     from slotbench.cells import Cell
     from slotbench.config import load
+    from slotbench.results import table
 
     run = load(config)
     frame = table.collect(run, RESULTS)
@@ -209,7 +212,7 @@ def collect(config: Path) -> None:
 @app.command()
 def status(run: Annotated[str, typer.Argument(help="a run, or its config file")]) -> None:
     """Say how far a run is and how long the rest takes; on a screen, for as long as a cell is being trained."""
-    from slotbench import status
+    from slotbench.results import status
 
     status.watch(status.run_of(run, CONFIG), RESULTS, _console())
 
@@ -217,7 +220,7 @@ def status(run: Annotated[str, typer.Argument(help="a run, or its config file")]
 @app.command()
 def show(cell: Annotated[str, typer.Argument(help="a record, or <run>/<cell> as the report names it")]) -> None:
     """Show one cell: what came of it, its curves, recipe and provenance, and how to train it again."""
-    from slotbench import terminal
+    from slotbench.report import terminal
 
     _console().print(terminal.show(terminal.record_of(cell, RESULTS)))
 
@@ -225,7 +228,8 @@ def show(cell: Annotated[str, typer.Argument(help="a record, or <run>/<cell> as 
 @app.command()
 def compare(first: str, second: str) -> None:
     """Show the accuracies of two collected runs beside each other, and their differences by seed."""
-    from slotbench import table, terminal
+    from slotbench.report import terminal
+    from slotbench.results import table
 
     _console().print(terminal.compare(table.read(RESULTS / first), table.read(RESULTS / second)))
 
@@ -240,7 +244,7 @@ def _console() -> Console:
 @app.command()
 def report(run: str) -> None:
     """Render report/<run> from results/<run>/cells.parquet."""
-    from slotbench.report import render
+    from slotbench.report.page import render
 
     print(render(run, RESULTS, REPORT))
 
@@ -248,7 +252,7 @@ def report(run: str) -> None:
 @app.command()
 def crate(run: str) -> None:
     """Pack a collected and reported run as an RO-Crate, to archive or to send: <run>.crate.zip."""
-    from slotbench import crate
+    from slotbench.report import crate
 
     print(crate.write(run, RESULTS, REPORT, Path(f"{run}.crate.zip")))
 
@@ -256,7 +260,8 @@ def crate(run: str) -> None:
 @app.command()
 def claims(run: str, as_json: Annotated[bool, typer.Option("--json", help="as JSON, for programs")] = False) -> None:
     """Give a verdict on every claim of the paper, from results/<run>/cells.parquet."""
-    from slotbench import claims, table
+    from slotbench.report import claims
+    from slotbench.results import table
 
     verdicts = claims.judge(table.read(RESULTS / run), claims.load())
     print(claims.as_json(verdicts) if as_json else claims.as_text(verdicts), end="")
@@ -265,7 +270,7 @@ def claims(run: str, as_json: Annotated[bool, typer.Option("--json", help="as JS
 @app.command()
 def readme(run: str = "reference") -> None:
     """Write the numbers of a committed run into README.md, between the marks there."""
-    from slotbench.report import update_readme
+    from slotbench.report.page import update_readme
 
     update_readme(Path("README.md"), run, RESULTS)
 
@@ -274,7 +279,7 @@ def readme(run: str = "reference") -> None:
 def why(record: Path) -> None:
     """Say what would make a cell train again, or that nothing would."""
     from slotbench.cells import Cell
-    from slotbench.provenance import parent_of, stale
+    from slotbench.results.provenance import parent_of, stale
 
     cell = Cell.from_path(record)
     if not record.exists():
@@ -290,12 +295,13 @@ def schemas() -> None:
     """Write the JSON schemas of configs and records to workflow/schemas."""
     import json
 
-    from slotbench import config, records
+    from slotbench import config
+    from slotbench.results import records
 
     folder = Path(__file__).parent.parent / "workflow" / "schemas"
     schemas: dict[str, Any] = {"config": config.schema(), "record": records.Record.model_json_schema()}
     for name, schema in schemas.items():
-        with records.atomic(folder / f"{name}.schema.json") as file:
+        with atomic(folder / f"{name}.schema.json") as file:
             file.write(json.dumps(schema, indent=1) + "\n")
 
 

@@ -23,13 +23,13 @@ from pydantic import (
     model_validator,
 )
 
-from slotbench import documents, recipes
+from slotbench import recipes, yaml_files
 from slotbench.architectures import ARCHITECTURES
 from slotbench.cells import Cell
 from slotbench.data.datasets import DATASETS
-from slotbench.documents import Mistake, Place
 from slotbench.errors import InputError, unknown
 from slotbench.selection import SELECTIONS
+from slotbench.yaml_files import Mistake, Place
 
 MAX_CELLS = 1_000_000
 
@@ -172,7 +172,7 @@ class Run(BaseModel):
 
 def load(path: Path) -> Run:
     """The run that the config file at `path` describes; an `InputError` tells what is wrong in which line."""
-    return documents.validated(documents.read(path), Run, {"grids": Grid, "exclude": Pattern})
+    return yaml_files.validated(yaml_files.read(path), Run, {"grids": Grid, "exclude": Pattern})
 
 
 def schema() -> dict[str, Any]:

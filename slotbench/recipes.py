@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from slotbench import documents
+from slotbench import yaml_files
 from slotbench.cells import Cell
-from slotbench.documents import Mistake, Place
 from slotbench.errors import InputError, unknown
 from slotbench.selection import SELECTIONS
+from slotbench.yaml_files import Mistake, Place
 
 FOLDER = Path(__file__).parent.parent / "config" / "recipes"
 
@@ -154,12 +154,12 @@ def names() -> list[str]:
 
 
 @functools.cache
-def load(name: str) -> tuple[RecipeFile, documents.Document]:
+def load(name: str) -> tuple[RecipeFile, yaml_files.Document]:
     """The recipe `name`, and the document that it stands in."""
     if name not in names():
         raise InputError(unknown("recipe", name, names()))
-    document = documents.read(FOLDER / f"{name}.yaml")
-    return documents.validated(document, RecipeFile, {"rules": Rule, "when": When}), document
+    document = yaml_files.read(FOLDER / f"{name}.yaml")
+    return yaml_files.validated(document, RecipeFile, {"rules": Rule, "when": When}), document
 
 
 @functools.cache

@@ -7,8 +7,9 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from slotbench import recipes, records
+from slotbench import recipes
 from slotbench.cells import Cell
+from slotbench.results import records
 from slotbench.selection import SELECTIONS
 
 LEARNED = {"lenet": 98.0, "conv2": 79.3, "conv4": 86.5, "conv6": 88.0, "vgg19": 92.0}

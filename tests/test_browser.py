@@ -8,7 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from slotbench import report, table
+from slotbench.report import page
+from slotbench.results import table
 from tests import synthetic
 
 CHROMIUM = shutil.which("chromium")
@@ -43,7 +44,7 @@ def made_up(tmp_path_factory) -> Path:
     note.parent.mkdir(parents=True, exist_ok=True)
     note.with_name(note.name + ".failed").write_text("no <b>space</b> & 100 % full\n")
     table.write(table.collect(run, folder / "results"), folder / "results" / run.run)
-    return report.render(run.run, folder / "results", folder / "report")
+    return page.render(run.run, folder / "results", folder / "report")
 
 
 @pytest.fixture(params=["made-up", "reference"])

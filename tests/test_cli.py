@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slotbench.records import read
+from slotbench.results.records import read
 
 ROOT = Path(__file__).parent.parent
 SLOTBENCH = Path(sys.executable).with_name("slotbench")

@@ -14,7 +14,7 @@ import yaml
 
 from slotbench import config
 from slotbench.cells import Cell
-from slotbench.records import read, write
+from slotbench.results.records import read, write
 from slotbench.selection.options import Options
 from slotbench.selection.staircase import build
 from tests import synthetic

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from slotbench import report, table
 from slotbench.errors import InputError
+from slotbench.report import page
+from slotbench.results import table
 from tests import synthetic
 
 ROOT = Path(__file__).parent.parent
-BEGIN, END = report.README_MARKS
+BEGIN, END = page.README_MARKS
 
 
 @pytest.fixture
@@ -24,12 +25,12 @@ def results(tmp_path) -> Path:
 def test_numbers_are_written_between_the_marks_and_nowhere_else(results, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    report.update_readme(readme, "made-up", results)
+    page.update_readme(readme, "made-up", results)
     text = readme.read_text()
     assert text.startswith(f"before\n{BEGIN}\n")
     assert text.endswith(f"\n{END}\nafter\n")
     assert "old" not in text
-    report.update_readme(readme, "made-up", results)
+    page.update_readme(readme, "made-up", results)
     assert readme.read_text() == text
 
     sentence, _, heads, rule, *rows = text.partition(f"{BEGIN}\n")[2].partition(f"\n{END}")[0].splitlines()
@@ -49,7 +50,7 @@ def test_networks_are_told_apart_where_there_are_several(tmp_path):
     cells = synthetic.grid(networks=(("mnist", "lenet"), ("cifar10", "conv2")), ks=(2,), finetune=())
     run = synthetic.SyntheticRun("made-up", "authors-code", cells)
     synthetic.train(tmp_path, run)
-    text = report.tables.markdown(table.collect(run, tmp_path))
+    text = page.tables.markdown(table.collect(run, tmp_path))
     assert "| mnist | lenet | greedy | 2 |" in text
     assert "| cifar10 | conv2 | greedy | 2 |" in text
 
@@ -58,7 +59,7 @@ def test_a_file_without_the_marks_is_refused_and_left_alone(results, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"{END} {BEGIN}")
     with pytest.raises(InputError, match="put both where the numbers belong"):
-        report.update_readme(readme, "made-up", results)
+        page.update_readme(readme, "made-up", results)
     assert readme.read_text() == f"{END} {BEGIN}"
 
 
@@ -67,5 +68,5 @@ def test_the_committed_readme_is_what_the_committed_run_makes_of_it(tmp_path):
         pytest.skip("the reference run has no table yet")
     copy = tmp_path / "README.md"
     shutil.copy(ROOT / "README.md", copy)
-    report.update_readme(copy, "reference", ROOT / "results")
+    page.update_readme(copy, "reference", ROOT / "results")
     assert copy.read_text() == (ROOT / "README.md").read_text(), "run `slotbench readme`"

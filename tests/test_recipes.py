@@ -64,7 +64,7 @@ def test_says_what_the_protocol_says(of, expected):
 def test_the_papers_warm_restarts_are_at_epochs_25_75_and_175():
     import torch
 
-    from slotbench.training import schedule
+    from slotbench.training.session import schedule
 
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
     scheduler = schedule(optimizer, recipes.of(cell()).schedule)

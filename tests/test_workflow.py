@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from slotbench import config, provenance, recipes, records
+from slotbench import config, recipes
 from slotbench.cells import Cell
+from slotbench.results import provenance, records
 from tests import synthetic
 
 ROOT = Path(__file__).parent.parent

@@ -42,7 +42,7 @@ from safetensors.numpy import load_file, save
 
 from slotbench.data.datasets import DATASETS, stored
 from slotbench.errors import InputError, unknown
-from slotbench.records import atomic
+from slotbench.files import atomic
 
 Arrays = Mapping[str, npt.NDArray[np.uint8]]
 """Arrays by the names that hashes.csv gives them: "train/images", "train/labels", ..."""

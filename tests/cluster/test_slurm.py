@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from slotbench import leases
+from slotbench.cluster import gpu_lease
 from tests.test_cli import SLOTBENCH
 from tests.test_training import same
 from tests.test_workflow import CELLS, Tree
+
+pytestmark = pytest.mark.cluster
 
 pytest.importorskip("snakemake_executor_plugin_slurm", reason="needs `pip install -e '.[slurm]'`")
 SCRIPT = Path(__file__).with_name("slurm")
@@ -43,7 +45,7 @@ def slurm(tmp_path) -> Iterator[None]:
 
 def locks() -> list[Path]:
     """The slots of GPUs that jobs of this SLURM have held: <job>-<GPU>-<slot>."""
-    return [*leases.LOCKS.glob("[0-9]*-[01]-0")]
+    return [*gpu_lease.LOCKS.glob("[0-9]*-[01]-0")]
 
 
 def said(*command: str) -> str:

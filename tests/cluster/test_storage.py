@@ -19,6 +19,8 @@ from tests.test_environment import normal
 from tests.test_training import same
 from tests.test_workflow import ROOT, Tree
 
+pytestmark = pytest.mark.cluster
+
 pytest.importorskip("moto", reason="needs `pip install -e '.[kubernetes,test-cluster]'`")
 pytest.importorskip("snakemake_storage_plugin_s3", reason="needs `pip install -e '.[kubernetes]'`")
 

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from slotbench import records, table
 from slotbench.cells import Cell
 from slotbench.config import Run
+from slotbench.results import records, table
 from tests import synthetic
 from tests.faults.program import CELLS, cell, ended, epoch_of, refused, states, training_begun
 from tests.test_records import mutated

@@ -27,7 +27,7 @@ EDITS = {
     "a comment": ("slotbench/selection/greedy.py", r"^import torch\n", "import torch  # a comment\n", set()),
     # Drawing is cheap and goes by file times: the report draws staircases, so it reads that module
     "a comment on stairs": ("slotbench/selection/staircase.py", r"^import numpy", "#\nimport numpy", ONLY_REPORT),
-    "a docstring": ("slotbench/training.py", r'\A"""', '"""More: ', set()),
+    "a docstring": ("slotbench/training/session.py", r'\A"""', '"""More: ', set()),
     "a local's name": ("slotbench/selection/greedy.py", r"\bchanged\b", "moved", GREEDY),
     "greedy selection": ("slotbench/selection/greedy.py", r"while len\(moving\):", "while len(moving) > 0:", GREEDY),
     "probabilistic selection": ("slotbench/selection/probabilistic.py", r"amax\(0\)", "amax(dim=0)", {"probabilistic"}),
@@ -35,7 +35,7 @@ EDITS = {
     "the architecture": ("slotbench/architectures/lenet.py", "784, 300", "28 * 28, 300", ALL),
     "another architecture": ("slotbench/architectures/vgg19.py", r"\(64, 2\)", "(64, 3)", set()),
     "data": ("slotbench/data/batches.py", r"div_\(255\)", "div_(256)", ALL),
-    "a figure": ("slotbench/figures.py", r"\Z", "\nCHANGED = 1\n", ONLY_REPORT),
+    "a figure": ("slotbench/report/figures.py", r"\Z", "\nCHANGED = 1\n", ONLY_REPORT),
     "what the paper claims": ("config/claims.yaml", r"\Z", "\n", ONLY_REPORT),
     "what the paper published": ("config/published.csv", r"\Z", "\n", ONLY_REPORT),
     "a value of the recipe": ("config/recipes/quick.yaml", r"(learned}\n.*rate): 0.05", r"\1: 0.06", {"learned"}),

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor, nn
 
-from slotbench import recipes, training
+from slotbench import recipes
 from slotbench.cells import Cell
 from slotbench.selection.edge_popup import EdgePopup, largest
+from slotbench.training import session
 from tests.selection.subnetwork import side_by_side, straight_through
 
 
@@ -91,7 +92,7 @@ def test_published_recipes_let_its_learning_rate_fall_along_one_cosine(name, arc
     dataset = "mnist" if architecture == "lenet" else "cifar10"
     recipe = recipes.of(Cell(name, dataset, architecture, "edge-popup", 1, "none", 0))
     optimizer = EdgePopup([nn.Parameter(torch.empty(9, 7))], seed=0, lr=recipe.learning_rate)
-    schedule = training.schedule(optimizer, recipe.schedule)
+    schedule = session.schedule(optimizer, recipe.schedule)
     rates = []
     for _ in range(recipe.epochs):
         rates += schedule.get_last_lr()

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from slotbench import machine
 from slotbench.selection.options import glorot_deviation
 from slotbench.selection.shared import SharedByLayer, SharedByNetwork
+from slotbench.training.device import state_bytes
 from tests.selection.test_greedy import compare, every_path, network  # noqa: F401 - a fixture for every test here
 
 RULES = [SharedByLayer, SharedByNetwork]
@@ -57,6 +57,6 @@ def test_a_layer_s_options_have_its_own_bound_and_a_network_s_the_mean_of_all_la
 @pytest.mark.parametrize("rule", RULES)
 def test_memory_does_not_grow_with_k(rule):
     def bytes_held(k: int) -> int:
-        return machine.state_bytes(rule([nn.Parameter(torch.empty(50, 100))], k=k, seed=0, lr=0.1))
+        return state_bytes(rule([nn.Parameter(torch.empty(50, 100))], k=k, seed=0, lr=0.1))
 
     assert bytes_held(4096) < 2.5 * bytes_held(8)

@@ -6,7 +6,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from slotbench import config as configs, leases, provenance, recipes, rerun, resources
+from slotbench import config as configs, recipes
+from slotbench.cluster import gpu_lease, resources
+from slotbench.results import provenance, rerun
 from slotbench.cells import Cell
 from slotbench.data.datasets import stored
 from slotbench.errors import InputError

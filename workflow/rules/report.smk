@@ -4,8 +4,8 @@ import json
 from dataclasses import replace
 
 DRAWN_BY = [
-    *map(provenance.source, provenance.reached(frozenset({"slotbench.table", "slotbench.report"}))),
-    *(provenance.PACKAGE / "templates").glob("*"),
+    *map(provenance.source, provenance.reached(frozenset({"slotbench.results.table", "slotbench.report.page"}))),
+    *(provenance.PACKAGE / "report" / "templates").glob("*"),
     *Path(workflow.basedir, "config").glob("claims.yaml"),
     *(recipes.FOLDER / f"{name}.yaml" for name in sorted({cell.recipe for cell in RUN.cells()})),
     provenance.PACKAGE.parent / "config" / "published.csv",

@@ -1,7 +1,7 @@
 # One cell to one record. Only the record is declared as output: Snakemake deletes what a failed job declared, and
 # the weights beside it are what training goes on from. On object storage there is nothing beside it but what is declared.
 
-GPUS = leases.devices()
+GPUS = gpu_lease.devices()
 SHORT_MINUTES = 30
 STORED = workflow.storage_settings.default_storage_provider is not None
 WEIGHTS = {"weights": directory("results/{run}/cells/{cell}")} if STORED else {}

@@ -1,0 +1,1 @@
+"""What is shown of the table: verdicts, figures, tables, pages."""

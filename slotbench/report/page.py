@@ -1,0 +1,346 @@
+"""The table → report/<run>: index.html with its figures, tables and a page for each cell, and paper.tex of the same.
+
+Nothing is read but the table, and by `cell_pages` the records that it names. The folder needs no server and no
+network. The same table gives the same bytes: every date and number in it comes from records. Links to records are
+relative: they hold where results/ and report/ stand side by side.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from slotbench.errors import InputError
+from slotbench.files import atomic
+from slotbench.report import cell_pages, claims, figures, figures_selected, tables  # noqa: F401 - figures_selected adds to FIGURES
+from slotbench.report.tables import Column, Link, Number, Table
+from slotbench.results import published, table
+
+SIGNS = {"done": "✓", "diverged": "↗", "missing": "–", "failed": "✗"}
+"""A status by its shape too, for who does not see its colour."""
+
+PIXELS = 150
+"""An inch of a figure on the page: its print-sized letters become as large as the text around it."""
+
+PUBLISHED_SEEDS = 4
+"""The paper's means are over 4 to 5 seeds."""
+
+
+def render(run: str, results: Path, report: Path) -> Path:
+    """Writes `report`/<run> from `results`/<run>/cells.parquet; returns the path of its index.html."""
+    cells = table.read(results / run)
+    folder = report / run
+    link = _link(results, folder)
+    verdicts = claims.judge(cells, claims.load())
+    pictures = figures.save(cells, folder / "figures")
+    shown = [_verdict_table(verdicts).brief(), *tables.of(cells)]
+    tables.save(shown, folder / "tables")
+    cell_pages.render(cells, results, folder, link)
+    said: dict[str, Any] = {
+        "run": cells.attrs["run"],
+        "counts": _counts(cells),
+        "verdict_counts": _verdict_counts(verdicts),
+        "facts": _facts(cells),
+        "code": _code(cells),
+        "differences": _differences(cells),
+        "figures": [_figure(figures.FIGURES[name], picture, cells) for name, picture in pictures.items() if picture],
+        "empty": [figures.FIGURES[name] for name, picture in pictures.items() if picture is None],
+        "tables": shown,
+    }
+    groups = _verdicts(verdicts, link)
+    page = tables.HTML.get_template("index.html").render(
+        **said,
+        verdicts=[group for group in groups if group[0]["verdict"].verdict != claims.NOT_RUN],
+        not_run=[group[0]["verdict"] for group in groups if group[0]["verdict"].verdict == claims.NOT_RUN],
+        all_cells=_all_cells(cells),
+        absent=_absent(cells),
+        unpublished=_published_but_not_run(cells),
+        outside=cells.attrs["outside"],
+        signs=SIGNS | claims.SIGNS,
+    )
+    with atomic(folder / "paper.tex") as file:
+        file.write(tables.TEX.get_template("paper.tex").render(**said))
+    with atomic(folder / "captions.json") as file:
+        file.write(_captions(said["figures"], shown))
+    index = folder / "index.html"
+    with atomic(index) as file:
+        file.write(page)
+    return index
+
+
+README_MARKS = "<!-- numbers: begin -->", "<!-- numbers: end -->"
+
+
+def update_readme(readme: Path, run: str, results: Path) -> None:
+    """Writes `run`'s numbers between the two marks of `readme`, a Markdown file; the rest stays as it is."""
+    begin, end = README_MARKS
+    before, opened, rest = readme.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (opened and closed):
+        raise InputError(f"{readme}: has no {begin} before {end}; put both where the numbers belong")
+    with atomic(readme) as file:
+        file.write(f"{before}{begin}\n{tables.markdown(table.read(results / run))}\n{end}{after}")
+
+
+def _link(results: Path, folder: Path) -> Callable[[str], str]:
+    """From a record's path below `results` to its address as seen from `folder`."""
+    base = os.path.relpath(results, folder)
+    return lambda record: quote(Path(base, record).as_posix())
+
+
+def _figure(entry: figures.Entry, picture: Figure, cells: pd.DataFrame) -> dict[str, Any]:
+    width, height = (round(PIXELS * inches) for inches in picture.get_size_inches())
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "caption": entry.caption(cells),
+        "alt": entry.alt(cells),
+        "width": width,
+        "height": height,
+        "fraction": min(1.0, round(picture.get_size_inches()[0] / 6.7, 2)),  # of a page, at its own size if that fits
+    }
+
+
+def _captions(pictures: list[dict[str, Any]], shown: list[Table]) -> str:
+    """The captions of all figures and tables in reStructuredText, which Snakemake's report is written in, as JSON."""
+
+    def plain(text: str) -> str:
+        return re.sub(r"([\\*`|_])", r"\\\1", text)
+
+    return json.dumps(
+        {
+            "figures": {one["name"]: plain(f"{one['title']}. {one['caption']}") for one in pictures},
+            "tables": {one.name: plain(" ".join([one.caption, *one.notes])) for one in shown},
+        },
+        indent=1,
+    )
+
+
+def _counts(cells: pd.DataFrame) -> dict[str, int]:
+    total = cells["status"].value_counts()
+    return {status: int(total.get(status, 0)) for status in SIGNS}
+
+
+def _verdicts(verdicts: list[claims.Verdict], link: Callable[[str], str]) -> list[list[dict[str, Any]]]:
+    """For each claim its verdicts, the first of them for all its networks."""
+    return [
+        [
+            {
+                "verdict": one,
+                "distance": Number(math.nan if one.distance is None else one.distance, signed=True),
+                "published": Number(math.nan if one.published is None else one.published),
+                "compared": [(label, Number(value)) for label, value in one.values.items()],
+                "scale": _scale(one),
+                "records": [
+                    (link(record), record.split("/cells/")[-1].removesuffix(".json")) for record in one.records
+                ],
+            }
+            for one in rows
+        ]
+        for _, rows in itertools.groupby(verdicts, key=lambda one: one.id)
+    ]
+
+
+def _verdict_counts(verdicts: list[claims.Verdict]) -> dict[str, int]:
+    """How many claims have each verdict, by what is said for all their networks."""
+    firsts = [next(rows).verdict for _, rows in itertools.groupby(verdicts, key=lambda one: one.id)]
+    return {verdict: firsts.count(verdict) for verdict in claims.SIGNS}
+
+
+SCALE = 200
+"""The width of a verdict's picture in pixels."""
+
+
+def _scale(one: claims.Verdict) -> dict[str, Any] | None:
+    """Where the picture of a verdict has its parts, in pixels: margin, interval, mean, and what was published."""
+    if one.mean is None or one.margin is None:
+        return None
+    margin = one.margin
+    values = [value for value in (one.mean, one.low, one.high, margin, one.published) if value is not None]
+    room = 0.12 * ((max(values) - min(values)) or 1)
+    low, high = min(values) - room, max(values) + room
+
+    def place(value: float | None) -> float | None:
+        return None if value is None else round(SCALE * (value - low) / (high - low), 1)
+
+    return {
+        "width": SCALE, "margin": place(margin), "mean": place(one.mean), "low": place(one.low),
+        "high": place(one.high), "published": place(one.published),
+    }  # fmt: skip
+
+
+def _verdict_table(verdicts: list[claims.Verdict]) -> Table:
+    """The verdicts as a table like the others, for LaTeX and for a page of its own."""
+    heads = ("n", "mean", "low", "high")
+    return Table(
+        "verdicts",
+        "Verdicts on the paper's claims: the mean over n seeds with its 95 % interval from low to high, and what it "
+        "has to be. Reproduced: the whole interval lies on the claim's side; not reproduced: on the other; undecided: "
+        "it contains the margin, or there are too few seeds.",
+        [
+            Column("claim"),
+            Column("networks"),
+            Column("verdict"),
+            *(Column(head, numeric=True) for head in heads),
+            Column("has to be"),
+            Column("published", numeric=True),
+        ],
+        [
+            [
+                one.statement,
+                f"all {len(one.architectures)}" if len(one.architectures) > 1 else one.architectures[0],
+                f"{claims.SIGNS[one.verdict]} {one.verdict}",
+                Number(one.n, places=0),
+                *(Number(math.nan if value is None else value) for value in (one.mean, one.low, one.high)),
+                one.asks,
+                Number(math.nan if one.published is None else one.published),
+            ]
+            for one in verdicts
+        ],
+    )
+
+
+def _facts(cells: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """What the run is: (term, descriptions)."""
+    trained = cells[cells["status"].isin(["done", "diverged"])]
+    about = cells.attrs["about"]
+    networks = cells[table.NETWORK].drop_duplicates().itertuples(index=False, name=None)
+    epochs = trained.groupby(["recipe", "selection"], sort=False)["epochs"].agg(table.between)
+    finished = trained["finished"].str[:10]
+    facts = [
+        ("Networks", [", ".join(f"{architecture} on {dataset}" for dataset, architecture in networks)]),
+        ("Selections", [", ".join(cells["selection"].unique())]),
+        ("K", [", ".join(map(str, sorted(cells["k"].unique())))]),
+        ("Seeds", [", ".join(map(str, sorted(cells["seed"].unique())))]),
+        (
+            "Recipes",
+            [
+                f"{name}{' (decides)' if name == cells.attrs['recipe'] else ''}: {about[name]}"
+                for name in sorted(about, key=lambda name: name != cells.attrs["recipe"])
+            ],
+        ),
+        (
+            "Epochs",
+            [
+                f"recipe {recipe}: " + ", ".join(f"{selection} {text}" for selection, text in some.items())
+                for recipe in epochs.index.unique(level=0)
+                for some in [epochs.loc[recipe]]
+            ],
+        ),
+        ("Devices", list(trained["device"].unique())),
+        ("Trained", [f"{table.between(finished)}, {trained['wall_seconds'].sum() / 3600:.1f} hours in all"]),
+    ]
+    return [(term, said) for term, said in facts if said and (term != "Trained" or not trained.empty)]
+
+
+def _code(cells: pd.DataFrame) -> list[tuple[str, list[str]]]:
+    """Which code made the records: (commit and how many, why some of them would be made again today)."""
+    trained = cells[cells["status"].isin(["done", "diverged"])].fillna({"commit": "unknown", "stale": ""})
+    said = []
+    for commit, rows in trained.groupby("commit", sort=False):
+        made = f"commit {commit}: {_cells(len(rows))}"
+        if dirty := int(rows["dirty"].fillna(False).sum()):
+            made += f", {dirty} of them with uncommitted changes"
+        stale = rows.loc[rows["stale"] != "", "stale"].value_counts(sort=False)
+        said.append((made, [f"{_cells(count)} since then: {reason}" for reason, count in stale.items()]))
+    return said
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' if count != 1 else ''}"
+
+
+def _differences(cells: pd.DataFrame) -> list[str]:
+    """What keeps these numbers from being the paper's own experiment, one sentence each."""
+    decides, values = cells.attrs["recipe"], published.values()
+    main = cells[cells["decides"]]
+    said = []
+    if decides == "paper":
+        said.append("Hyper-parameters are the paper's; where its text is silent, the authors' code decides.")
+    elif decides == "authors-code":
+        said.append(
+            "Hyper-parameters are those of the authors' code, not those of the paper's text. That code "
+            "reports the last epoch; here, as in the text, the epoch of best validation accuracy counts."
+        )
+    else:
+        said.append(
+            f"The deciding recipe, {decides}, is neither the paper's nor that of the authors' code: "
+            "these accuracies are not results on the paper's claims."
+        )
+    for text, rows in main[main["deviations"].fillna("") != ""].groupby("deviations"):
+        count = "1 cell was not trained as its" if len(rows) == 1 else f"{len(rows)} cells were not trained as their"
+        said.append(f"{count} recipe says: {text}.")
+    known = set(values[table.NETWORK].itertuples(index=False, name=None))
+    for dataset, architecture in main[table.NETWORK].drop_duplicates().itertuples(index=False, name=None):
+        if (dataset, architecture) not in known:
+            said.append(f"The paper has no {architecture} on {dataset}: nothing published stands beside it.")
+    n = table.summary(main, [*table.NETWORK, "selection", "k", "finetune"])["n"]
+    n = n[n > 0]
+    if few := int((n < PUBLISHED_SEEDS).sum()):
+        said.append(f"The paper's means are over 4 to 5 seeds; {few} of the {len(n)} means here are over fewer.")
+    return said
+
+
+def _all_cells(cells: pd.DataFrame) -> Table:
+    """Every cell with its status, and a link to its page."""
+    heads = ("test accuracy (%)", "at the last epoch (%)", "epochs", "wall time (s)")
+    rows = []
+    for row in cells.to_dict("records"):
+        cell = cell_pages.cell_of(row)
+        dataset, architecture, _, k, start, recipe = tables.axes(row)
+        rows.append(
+            [
+                dataset, architecture, Link(cell.selection, cell_pages.address(cell)), k, start,
+                Number(row["seed"], places=0), recipe, f"{SIGNS[row['status']]} {row['status']}", 
+                Number(row["test_accuracy"]), Number(row["test_accuracy_last"]),
+                Number(math.nan if pd.isna(row["epochs"]) else row["epochs"], places=0),
+                Number(row["wall_seconds"], places=1),
+            ]
+        )  # fmt: skip
+    *named, recipe_head = tables.HEADS
+    columns = [*named, Column("seed", numeric=True), recipe_head, Column("status")]
+    return Table(
+        "all-cells",
+        "Each cell leads to its page: curves, recipe, provenance, and the commands that train it again. Test accuracy "
+        "is at the epoch of best validation accuracy, and at the last epoch.",
+        [*columns, *(Column(head, numeric=True) for head in heads)],
+        rows,
+    ).brief()
+
+
+def _absent(cells: pd.DataFrame) -> list[dict[str, str]]:
+    """The cells without a result: their page, why, and the command that trains them."""
+    return [
+        {
+            "name": str(cell_pages.cell_of(row)),
+            "status": row["status"],
+            "href": cell_pages.address(cell_pages.cell_of(row)),
+            "problem": "" if pd.isna(row["problem"]) else row["problem"],
+            "command": f"snakemake {shlex.quote('results/' + row['record'])}",
+        }
+        for row in cells[~cells["status"].isin(["done", "diverged"])].to_dict("records")
+    ]
+
+
+def _published_but_not_run(cells: pd.DataFrame) -> list[str]:
+    """What the paper has numbers of, and this run has not: a line for each network and selection."""
+    axes = [*table.NETWORK, "selection", "k"]
+    done = cells[cells["decides"] & (cells["status"] == "done") & (cells["finetune"] == "none")]
+    values = published.values()[axes].merge(done[axes].drop_duplicates(), on=axes, how="left", indicator=True)
+    lacking = values[values["_merge"] == "left_only"].groupby([*table.NETWORK, "selection"], sort=False)["k"]
+    said: dict[str, list[str]] = {}
+    for (dataset, architecture, selection), ks in lacking:
+        at = "" if set(ks) == {1} else f" at K = {', '.join(map(str, sorted(ks)))}"
+        said.setdefault(f"{architecture} on {dataset}", []).append(f"{selection}{at}")
+    return [f"{network}: {'; '.join(some)}" for network, some in said.items()]

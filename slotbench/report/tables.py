@@ -1,0 +1,391 @@
+"""The table → tables for people: LaTeX (booktabs, siunitx) and HTML, from the same content; README's in Markdown.
+
+Adding a table: one function below, under `@table`, from the cells to a `Table`; the templates
+table.tex and table.html write any of them. Everything is escaped on its way out, LaTeX as well as HTML.
+A column that says the same in every row is told once, in the caption.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from slotbench.files import atomic
+from slotbench.results import published
+from slotbench.results.table import NETWORK, between, summary
+from slotbench.selection import SELECTIONS
+
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number as it is printed: with `places` decimals and, where there is one, its ± half interval."""
+
+    value: float
+    half: float = math.nan
+    places: int = 2
+    signed: bool = False
+    powers: bool = False
+    """as a power of ten: 9.77 × 10¹²"""
+
+    def _plain(self) -> str:
+        kind = "e" if self.powers else "f"
+        return f"{self.value:{'+' if self.signed else ''}.{self.places}{kind}}"
+
+    def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "–"
+        text = self._plain().replace("-", "−")
+        if self.powers:
+            mantissa, exponent = self._plain().split("e")
+            text = f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPT)}"
+        return text if math.isnan(self.half) else f"{text} ± {self.half:.{self.places}f}"
+
+    @property
+    def tex(self) -> Tex:
+        """As siunitx reads it."""
+        if math.isnan(self.value):
+            return Tex("{--}")
+        return Tex(self._plain() + ("" if math.isnan(self.half) else f" +- {self.half:.{self.places}f}"))
+
+    @property
+    def order(self) -> str:
+        """What a browser sorts it by."""
+        return "" if math.isnan(self.value) else f"{self.value:.12g}"
+
+
+@dataclass(frozen=True)
+class Link:
+    """Text that leads somewhere on a page; in LaTeX it is only text."""
+
+    text: str
+    href: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __html__(self) -> str:
+        return Markup('<a href="{}">{}</a>').format(self.href, self.text)
+
+
+Shown = str | Number | Link
+
+
+@dataclass(frozen=True)
+class Column:
+    head: str
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table says: columns, rows of text, `Number` and `Link`, and notes below."""
+
+    name: str
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Shown]]
+    notes: Sequence[str] = ()
+
+    def brief(self) -> Table:
+        """Itself without columns that say the same in each of several rows, text or no number: the caption does."""
+        if len(self.rows) < 2:
+            return self
+        same = {}
+        for place, column in enumerate(self.columns):
+            text = str(self.rows[0][place])
+            if {str(row[place]) for row in self.rows} == {text} and (not column.numeric or text == "–"):
+                same[place] = text
+        told = [f"{self.columns[place].head} {text}" for place, text in same.items() if text not in ("", "–")]
+        kept = [place for place in range(len(self.columns)) if place not in same]
+        return replace(
+            self,
+            caption=self.caption + (f" In every row: {', '.join(told)}." if told else ""),
+            columns=[self.columns[place] for place in kept],
+            rows=[[row[place] for place in kept] for row in self.rows],
+        )
+
+    def latex(self, place: int) -> Tex:
+        """The type of column `place`: siunitx for numbers, lines that break for long text."""
+        if self.columns[place].numeric:
+            return Tex(f"S[{self.siunitx(place)},retain-explicit-plus]")
+        longest = max((len(str(row[place])) for row in self.rows), default=0)
+        return Tex("l" if longest <= BROADEST else r">{\raggedright\arraybackslash}p{4.6cm}")
+
+    @property
+    def wide(self) -> bool:
+        """Whether LaTeX needs a page on its side for it."""
+        texts = zip(*([column.head for column in self.columns], *self.rows), strict=True)
+        return sum(min(max(len(str(one)) for one in column), 28) + 2 for column in texts) > WIDEST
+
+    def siunitx(self, place: int) -> str:
+        """The `S` column's options for the numbers of column `place`: room for the widest one."""
+        numbers = [row[place] for row in self.rows]
+        shown = [one for one in numbers if isinstance(one, Number) and not math.isnan(one.value)]
+        if not shown:
+            return "table-format=1"
+        whole = max(len(re.sub(r"[^\d].*", "", one._plain().lstrip("+-"))) for one in shown)
+        sign = "+" if any(one.signed for one in shown) else ""
+        places = max(one.places for one in shown)
+        halves = [one for one in shown if not math.isnan(one.half)]
+        digits = max((len(f"{one.half:.{one.places}f}".replace(".", "").lstrip("0")) for one in halves), default=0)
+        exponent = "e2" if any(one.powers for one in shown) else ""
+        return f"table-format={sign}{whole}.{places}{f'({digits})' if digits else ''}{exponent}"
+
+
+BROADEST = 22
+"""Letters of a text that LaTeX sets in one line."""
+WIDEST = 124
+"""Letters of a table's line on an upright page of A4."""
+
+TABLES: dict[str, Callable[[pd.DataFrame], Table]] = {}
+
+
+def table(name: str) -> Callable[[Callable[[pd.DataFrame], Table]], Callable[[pd.DataFrame], Table]]:
+    """Puts the function below into `TABLES`, in the order of the report."""
+
+    def register(build: Callable[[pd.DataFrame], Table]) -> Callable[[pd.DataFrame], Table]:
+        TABLES[name] = build
+        return build
+
+    return register
+
+
+def of(cells: pd.DataFrame) -> list[Table]:
+    """Every table of a run."""
+    return [build(cells).brief() for build in TABLES.values()]
+
+
+def save(tables: Sequence[Table], folder: Path) -> None:
+    """Writes each table as `folder`/<name>.tex and .html."""
+    for one in tables:
+        for environment, name in ((TEX, "table.tex"), (HTML, "table-page.html")):
+            with atomic((folder / one.name).with_suffix(Path(name).suffix)) as file:
+                file.write(environment.get_template(name).render(table=one))
+
+
+# ---- the tables ------------------------------------------------------------------------------------------
+
+POINT = ["dataset", "architecture", "selection", "k", "finetune", "recipe"]
+"""What the cells behind one mean have in common."""
+HEADS = (
+    *(Column(head) for head in ("dataset", "architecture", "selection")),
+    Column("K", numeric=True),
+    Column("finetuned from epoch", numeric=True),
+    Column("recipe"),
+)
+
+
+@table("accuracy")
+def accuracy(cells: pd.DataFrame) -> Table:
+    """Mean test accuracy with its interval and n, beside the published value."""
+    means = summary(cells, POINT).merge(
+        published.values()[[*NETWORK, "selection", "k", "mean", "uncertainty", "source"]].assign(finetune="none"),
+        how="left",
+        on=[*NETWORK, "selection", "k", "finetune"],
+        suffixes=("", "_published"),
+    )
+    sources = list(dict.fromkeys(means["source"].dropna()))
+    rows: list[list[Shown]] = []
+    notes = [f"Published, {_letter(place)}: {source}." for place, source in enumerate(sources)]
+    for row in means.to_dict("records"):
+        letter = _letter(sources.index(row["source"])) if row["source"] in sources else ""
+        rows.append(
+            [
+                *axes(row),
+                str(row["epochs"]),
+                Number(row["n"], places=0),
+                Number(row["mean"], row["half"]),
+                Number(row["mean_published"], row["uncertainty"]),
+                letter,
+                Number(row["mean"] - row["mean_published"], signed=True),
+                Number(row["diverged"], places=0),
+            ]
+        )
+        if row["diverged"]:
+            notes.append(f"Diverged, and not in the mean: {row['diverged']} of {_words(row)}.")
+    heads = ("n", "test accuracy (%)", "published (%)")
+    return Table(
+        "accuracy",
+        "Test accuracy in percent at the epoch of best validation accuracy: mean over n seeds ± half of the "
+        "95 % t-interval (none for one seed). Published values with the uncertainty of reading them; the "
+        "distance is ours minus published.",
+        [
+            *HEADS,
+            Column("epochs"),
+            *(Column(head, numeric=True) for head in heads),
+            Column("source"),
+            Column("distance", numeric=True),
+            Column("diverged", numeric=True),
+        ],
+        rows,
+        notes,
+    )
+
+
+@table("cells")
+def by_status(cells: pd.DataFrame) -> Table:
+    """How many cells are done, diverged, missing and failed, and which seeds are not done."""
+    statuses = ("done", "diverged", "missing", "failed")
+    rows: list[list[Shown]] = []
+    seeds = cells[cells["status"] != "done"].groupby([*POINT, "status"])["seed"].agg(list).to_dict()
+    for row in summary(cells, POINT).rename(columns={"n": "done"}).to_dict("records"):
+        point = tuple(row[axis] for axis in POINT)
+        absent = "; ".join(
+            f"{status}: seed {', '.join(map(str, seeds[*point, status]))}"
+            for status in statuses
+            if (*point, status) in seeds
+        )
+        rows.append([*axes(row), *(Number(row[status], places=0) for status in statuses), absent])
+    total = cells["status"].value_counts()
+    notes = [f"In all {len(cells)} cells: {', '.join(f'{total.get(one, 0)} {one}' for one in statuses)}."]
+    return Table(
+        "cells",
+        "Cells by status. Diverged: the loss was not finite and training ended there. Missing: no record. "
+        "Failed: training or its record failed, for the reason that the report gives.",
+        [*HEADS, *(Column(status, numeric=True) for status in statuses), Column("not done")],
+        rows,
+        notes,
+    )
+
+
+@table("cost")
+def cost(cells: pd.DataFrame) -> Table:
+    """Wall time, FLOPs and peak memory of a cell."""
+    done = cells[cells["status"] == "done"]
+    rows: list[list[Shown]] = []
+    by = [*POINT, "device"]
+    most = done.groupby(by).agg({"flops": "mean", "peak_bytes": "max"}).reset_index()
+    for row in summary(done, by, value="wall_seconds").merge(most, on=by).to_dict("records"):
+        rows.append(
+            [
+                *axes(row),
+                str(row["device"]),
+                Number(row["n"], places=0),
+                Number(row["mean"], row["half"], places=1),
+                Number(float(row["flops"]), powers=True),
+                Number(float(row["peak_bytes"]) / 2**20, places=0),
+            ]
+        )
+    heads = ("n", "wall time (s)", "FLOPs", "peak memory (MiB)")
+    return Table(
+        "cost",
+        "What a cell costs, without the cell that it starts from: wall time (mean over n seeds ± half of the "
+        "95 % t-interval, evaluation included; cells that run side by side slow each other down), FLOPs "
+        "(floating-point operations of all its epochs), and peak memory (the largest).",
+        [*HEADS, Column("device"), *(Column(head, numeric=True) for head in heads)],
+        rows,
+    )
+
+
+README_HEADS = ("selection", "K", "n", "test accuracy (%)", "published (%)", "distance")
+
+
+def markdown(cells: pd.DataFrame) -> str:
+    """What README shows of a run, in Markdown: what is done by the deciding recipe wherever the paper has a number."""
+    done = cells[cells["decides"] & (cells["status"] == "done")]
+    done = done.merge(published.values()[NETWORK].drop_duplicates(), on=NETWORK)
+    shown = accuracy(done)
+    networks = done[NETWORK].drop_duplicates().itertuples(index=False, name=None)
+    names = [f"{architecture} on {dataset}" for dataset, architecture in networks]
+    several = NETWORK if len(names) > 1 else []
+    heads = [column.head for column in shown.columns]
+    places = [place for place, head in enumerate(heads) if head in (*several, *README_HEADS)]
+    published_at = heads.index("published (%)")
+    rows = [[str(row[place]) for place in places] for row in shown.rows if str(row[published_at]) != "–"]
+    rules = ["---:" if shown.columns[place].numeric else "---" for place in places]
+    return "\n".join(
+        [
+            f"{'; '.join(names)}. Recipe {between(done['recipe'])}, {between(done['epochs'])} epochs, trained on "
+            f"{', '.join(sorted(done['device'].unique()))}. Test accuracy in percent at the epoch of best validation "
+            "accuracy: mean over n seeds ± half of its 95 % interval; published values ± the uncertainty of reading "
+            "them.",
+            "",
+            *(f"| {' | '.join(row)} |" for row in ([heads[place] for place in places], rules, *rows)),
+        ]
+    )
+
+
+def axes(row: Mapping[Any, Any]) -> list[Shown]:
+    """The cells of a row under `HEADS`; a rule without options has no K."""
+    options = row["selection"] not in SELECTIONS or SELECTIONS[row["selection"]].has_options
+    start = math.nan if row["finetune"] == "none" else float(row["finetune"][1:])
+    return [
+        row["dataset"],
+        row["architecture"],
+        row["selection"],
+        Number(row["k"] if options else math.nan, places=0),
+        Number(start, places=0),
+        row["recipe"],
+    ]
+
+
+def _words(row: Mapping[Any, Any]) -> str:
+    dataset, architecture, selection, k, start, recipe = map(str, axes(row))
+    return ", ".join(
+        [
+            f"{architecture} on {dataset}",
+            f"{selection}" + ("" if k == "–" else f" at K = {k}"),
+            *([] if start == "–" else [f"finetuned from epoch {start}"]),
+            f"recipe {recipe}",
+        ]
+    )
+
+
+def _letter(place: int) -> str:
+    return chr(ord("a") + place)
+
+
+# ---- writing ---------------------------------------------------------------------------------------------
+
+
+class Tex(str):
+    """LaTeX that is not escaped again."""
+
+
+TEX_SIGNS = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_",
+    "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "–": "--", "±": r"$\pm$",
+    "≥": r"$\ge$", "×": r"$\times$", "−": "$-$", "≤": r"$\le$", "√": r"$\surd$", "σ": r"$\sigma$",
+    "→": r"$\to$", "✓": r"$\checkmark$", "✗": r"$\times$", "↗": r"$\nearrow$",
+}  # fmt: skip
+
+
+def escape_tex(text: object) -> Tex:
+    """`text` as LaTeX (T1 encoding) that prints it; signs that LaTeX's fonts lack become "?"."""
+    if isinstance(text, Tex):
+        return text
+
+    def sign(match: re.Match[str]) -> str:
+        one = match[0]
+        if one in TEX_SIGNS:
+            return TEX_SIGNS[one]
+        if one.isspace() or not one.isprintable():
+            return " "
+        return one if one < "\u0100" else "?"
+
+    return Tex(re.sub(r"[^A-Za-z0-9 .,;:()]", sign, str(text)))
+
+
+TEMPLATES = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+HTML = jinja2.Environment(
+    loader=TEMPLATES, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+# finalize sees every value that a template prints: nothing reaches LaTeX unescaped unless it is `Tex`.
+TEX = jinja2.Environment(
+    loader=TEMPLATES, finalize=escape_tex, undefined=jinja2.StrictUndefined,
+    trim_blocks=True, lstrip_blocks=True,
+    block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
+    comment_start_string="<#", comment_end_string="#>",
+)  # fmt: skip
+TEX.globals["tex"] = Tex

@@ -1,0 +1,200 @@
+"""The record of one cell: a JSON file with a published schema, written atomically, and its collection.
+
+Accuracies in records are fractions; in tables they are percent. The schema is
+`workflow/schemas/record.schema.json`, written by `slotbench schemas`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from slotbench.cells import Cell
+from slotbench.errors import InputError
+from slotbench.files import atomic
+
+MAX_BYTES = 16 * 2**20
+"""A larger record is refused unread: the longest real ones have some hundred KiB."""
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CellName(Part):
+    """`slotbench.cells.Cell`, as JSON."""
+
+    recipe: str
+    dataset: str
+    architecture: str
+    selection: str
+    k: int = Field(ge=1)
+    finetune: str
+    seed: int = Field(ge=0)
+
+
+class TestAccuracy(Part):
+    """Accuracy on the test set at one epoch, as fractions."""
+
+    epoch: int = Field(ge=0)
+    accuracy: float = Field(ge=0, le=1)
+    """with the weights that the recipe counts"""
+    sampled: float | None = Field(None, ge=0, le=1)
+    """of a rule that draws: with weights drawn anew at every batch"""
+    highest: float | None = Field(None, ge=0, le=1)
+    """of a rule that draws: with the likeliest weights"""
+
+
+class Curves(Part):
+    """One value an epoch, from the first epoch that this cell trained."""
+
+    train_loss: list[float | None]
+    """mean cross-entropy over the epoch's images; null where it was not finite"""
+    validation_accuracy: list[float]
+    changed: list[float]
+    """the fraction of connections whose weight differs from that of one epoch before; of a subnetwork, those that are
+    kept and were not, or the other way round"""
+
+
+class Layer(Part):
+    """What one layer has selected at the last epoch, of what it was offered. Values are in units of the layer's bound
+    of options, and histograms are shares of equal parts of -1 to 1."""
+
+    connections: int = Field(ge=1)
+    selected_magnitude: float = Field(ge=0, le=1)
+    """mean of abs(selected weight)"""
+    offered_magnitude: float = Field(ge=0, le=1)
+    """mean of abs(option), over all options"""
+    selected: list[float]
+    """histogram of the selected weights"""
+    offered: list[float]
+    """histogram of all options"""
+    levels: list[float]
+    """the shares of connections that can reach 1, 2, 3, … of their options at all: the levels of their staircases"""
+    bits_of_rank: float = Field(ge=0)
+    """entropy of the selected option's rank by value among its connection's options, per connection"""
+    bits_of_move: float = Field(ge=0)
+    """entropy of the number of levels between where a connection started and where it is: what a selected network
+    costs to send to someone who has the seed, per connection"""
+
+
+class Results(Part):
+    start_epoch: int = Field(ge=0)
+    """0, or the epoch of the parent's checkpoint: epochs are counted from the parent's first"""
+    epochs: int = Field(ge=0)
+    """the last epoch that was trained"""
+    best_epoch: int = Field(ge=0)
+    """where validation accuracy was highest (the first such epoch); of a lottery ticket, since it was last pruned"""
+    validation_accuracy: float = Field(ge=0, le=1)
+    """at `best_epoch`"""
+    test_accuracy: float = Field(ge=0, le=1)
+    """at `best_epoch`"""
+    test_accuracy_last: float = Field(ge=0, le=1)
+    train_accuracy: float = Field(ge=0, le=1)
+    """with the last weights, of the training images with the labels that were trained"""
+    test: list[TestAccuracy]
+    """every reading of the test set: where validation was at a new best, and at the last epoch"""
+    curves: Curves
+    connections: int = Field(ge=1)
+    flops_per_epoch: int = Field(ge=0)
+    """forward and backward of all training images, by torch's counter"""
+    layers: list[Layer] | None
+    """null for a rule without options"""
+
+
+class Costs(Part):
+    """What may differ between two runs of one cell."""
+
+    wall_seconds: float = Field(ge=0)
+    """of all sessions that trained the cell, evaluation included, start-up excluded"""
+    peak_bytes: int = Field(ge=0)
+    """of the process on a CPU, of the allocator on a GPU"""
+    state_bytes: int = Field(ge=0)
+    """of the weights and all that the rule keeps to train them: scores, momentum, options, breakpoints; no gradients"""
+
+
+class Provenance(Part):
+    """Which code, versions and machine made a record."""
+
+    commit: str | None
+    """of the checkout that the code was imported from; null outside one"""
+    dirty: bool | None
+    versions: dict[str, str]
+    device: str
+    """the processor or GPU, by name"""
+    threads: int = Field(ge=1)
+    data: dict[str, str]
+    """the dataset's arrays and their SHA-256, from data/hashes.csv"""
+    fingerprint: dict[str, str]
+    """each module that the cell can execute, and the hash of its syntax tree"""
+    started_from: str | None
+    """the SHA-256 of the checkpoint that a finetuned cell started from"""
+    finished: str
+    """UTC, ISO 8601"""
+    sha256: str | None = None
+    """of all the rest of the record: `text` adds it, `read` checks it"""
+
+
+class Record(Part):
+    schema_version: Literal[2] = 2
+    cell: CellName
+    status: Literal["done", "diverged"]
+    """diverged: the loss was not finite, and training ended at that epoch"""
+    recipe: dict[str, Any]
+    """every hyper-parameter, resolved for this cell"""
+    results: Results
+    weights: dict[str, str]
+    """the safetensors files beside the record ("best", "last", "e100") and their SHA-256"""
+    costs: Costs
+    provenance: Provenance
+
+
+def cell_name(cell: Cell) -> CellName:
+    return CellName(**{field: getattr(cell, field) for field in CellName.model_fields})
+
+
+def weights_path(record_path: Path, name: str) -> Path:
+    """Where the weights `name` ("best", "last", "e100") of the record at `record_path` lie."""
+    return record_path.with_suffix("") / f"{name}.safetensors"
+
+
+def text(record: Record) -> str:
+    """The record's file, with the checksum of the rest: a changed digit is still a number."""
+    sealed = record.provenance.model_copy(update={"sha256": checksum(record)})
+    return record.model_copy(update={"provenance": sealed}).model_dump_json(indent=1) + "\n"
+
+
+def write(record: Record, path: Path) -> None:
+    with atomic(path) as file:
+        file.write(text(record))
+
+
+def read(path: Path) -> Record:
+    """The record at `path`, as it was before it was written; an `InputError` names what is wrong with the file."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: larger than any record; not read")
+        record = Record.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a record: {first_problem(error)}; train its cell again") from error
+    if record.provenance.sha256 != checksum(record):
+        raise InputError(f"{path}: not as it was written (SHA-256 differs); train its cell again")
+    return record.model_copy(update={"provenance": record.provenance.model_copy(update={"sha256": None})})
+
+
+def checksum(record: Record) -> str:
+    return hashlib.sha256(record.model_dump_json(exclude={"provenance": {"sha256"}}).encode()).hexdigest()
+
+
+def first_problem(error: Exception) -> str:
+    """The first of a validation's complaints, with the key that it is about."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    problem = error.errors(include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{place + ': ' if place else ''}{problem['msg'].lower()}"

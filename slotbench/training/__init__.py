@@ -1,0 +1,1 @@
+"""Training: one cell, from its recipe to its record."""

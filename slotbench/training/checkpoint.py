@@ -1,0 +1,143 @@
+"""What a cell in training leaves on disk: its state, to go on from after a kill, and a lock: one process trains it.
+
+Both lie in the folder beside the record, which Snakemake does not know: it deletes what a failed job declared.
+A state is named by its epoch and its own SHA-256, so that a damaged one is found, and the one before it taken.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from slotbench.files import atomic
+
+KEPT = 2
+"""States that stay: the newest, and the one before it in case the newest is damaged."""
+
+
+class State(NamedTuple):
+    """All that a cell's next epochs depend on."""
+
+    epoch: int
+    tensors: dict[str, Tensor]
+    rest: dict[str, Any]
+    """what no tensor holds, as JSON can"""
+
+
+def write(state: State, folder: Path) -> None:
+    """Writes `state` whole or not at all, then removes all but the newest two."""
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in state.tensors.items()}
+    content = save(tensors, {"state": json.dumps(state.rest)})
+    with atomic(folder / f"resume-{state.epoch:06}-{digest(content)}.safetensors", "wb") as file:
+        file.write(content)
+    for old in newest_first(folder)[KEPT:]:
+        old.unlink(missing_ok=True)
+
+
+def read(folder: Path) -> Iterator[State]:
+    """The states in `folder` that are whole, the newest first; a damaged one is named on stderr."""
+    for path in newest_first(folder):
+        try:
+            content = path.read_bytes()
+            if digest(content) != path.stem.rpartition("-")[2]:
+                raise ValueError("its content does not match its name")
+            length = int.from_bytes(content[:8], "little")
+            rest = dict(json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["state"]))
+            state = State(epoch_of(path), load(content), rest)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
+            print(f"slotbench: {path}: damaged ({error}); going on from the state before it", file=sys.stderr)
+            continue
+        yield state
+
+
+def clear(folder: Path, after: int = -1) -> None:
+    """Removes the states of all epochs later than `after`."""
+    for path in newest_first(folder):
+        if epoch_of(path) > after:
+            path.unlink(missing_ok=True)
+
+
+def newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("resume-" + 6 * "[0-9]" + "-*.safetensors"), key=epoch_of, reverse=True)
+
+
+def epoch_of(state: Path) -> int:
+    return int(state.name.split("-")[1])
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[bool]:
+    """Holds the cell whose weights lie in `folder`; true if another process had to end first.
+
+    The kernel gives the lock back when its holder dies, however it dies.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as file:
+        waited = False
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waited = True
+            file.seek(0)
+            print(f"slotbench: waiting for {file.read().strip()}, which trains this cell", file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield waited
+        # The file stays: who removes a lock while another process waits for it lets a third one in.
+
+
+class Preempted(BaseException):
+    """SIGTERM: the process is asked to end, and will be started again."""
+
+
+class Preemption:
+    """What SIGTERM does while `preemptible`: it raises `Preempted` wherever the program is, until `end`."""
+
+    def __init__(self) -> None:
+        self.asked = self.ended = False
+
+    def stop(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.asked and not self.ended:  # one is enough; let the state be written
+            self.asked = True
+            raise Preempted
+
+    def check(self) -> None:
+        """Raises it again, for where an exception is lost: in a finaliser or a callback."""
+        if self.asked:
+            raise Preempted
+
+    def end(self) -> None:
+        """From here on the program runs to its end."""
+        self.check()
+        self.ended = True
+
+
+@contextmanager
+def preemptible() -> Iterator[Preemption]:
+    """Turns SIGTERM into `Preempted`."""
+    preemption = Preemption()
+    before = signal.signal(signal.SIGTERM, preemption.stop)
+    try:
+        yield preemption
+    finally:
+        signal.signal(signal.SIGTERM, before)

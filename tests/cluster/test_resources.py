@@ -1,0 +1,59 @@
+"""What cells ask for is what they need: held to every committed record, and to the networks themselves."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from slotbench import architectures, config
+from slotbench.architectures import ARCHITECTURES
+from slotbench.cells import Cell
+from slotbench.cluster import resources
+from slotbench.training.session import flops_per_image
+
+ROOT = Path(__file__).parents[2]
+RECORDS = sorted((ROOT / "results" / "reference").rglob("seed*.json"))
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: "-".join(path.parts[-5:]))
+def test_a_cell_asks_for_more_than_its_committed_record_took(path):
+    record, cell = json.loads(path.read_text()), Cell.from_path(path)
+    assert resources.minutes(cell) > record["costs"]["wall_seconds"] / 60
+    assert resources.mem_mb(cell) > record["costs"]["peak_bytes"] / 1e6
+
+
+@pytest.mark.parametrize("name", resources.CONNECTIONS)
+def test_sizes_and_flops_are_the_networks(name):
+    network = architectures.build(name, padding=(1, 1, 1), dropout=0.5)
+    assert sum(weight.numel() for weight in network.parameters()) == resources.CONNECTIONS[name]
+    shape = ARCHITECTURES[name].input_shape
+    assert flops_per_image(network, torch.zeros(2, *shape)) == pytest.approx(resources.FLOPS[name], rel=0.1)
+
+
+def test_an_architecture_of_which_nothing_is_known_asks_for_as_much_as_the_largest(monkeypatch):
+    one = Cell("authors-code", "cifar10", "vgg19", "greedy", 8, "none", 0)
+    known = resources.mem_mb(one), resources.minutes(one)
+    for sizes in (resources.CONNECTIONS, resources.FLOPS):
+        monkeypatch.delitem(sizes, "conv6")
+        monkeypatch.setitem(sizes, "another", sizes["vgg19"])
+    assert (resources.mem_mb(replace(one, architecture="conv6")), resources.minutes(one)) == known
+
+
+def test_every_cell_of_the_papers_grid_asks_for_what_a_cluster_has():
+    cells = config.load(ROOT / "config" / "config.yaml").cells()
+    assert max(map(resources.minutes, cells)) < 48 * 60
+    assert max(map(resources.mem_mb, cells)) < 16_000
+
+
+def test_more_epochs_more_options_and_larger_networks_ask_for_more():
+    lenet = Cell("authors-code", "mnist", "lenet", "probabilistic", 8, "none", 0)
+    finetuned = Cell("authors-code", "mnist", "lenet", "greedy", 8, "e100", 0)
+    scratch = Cell("authors-code", "mnist", "lenet", "learned", 1, "none", 0)
+    vgg19 = Cell("authors-code", "cifar10", "vgg19", "greedy", 8, "none", 0)
+    assert resources.minutes(lenet) < resources.minutes(
+        Cell("authors-code", "mnist", "lenet", "probabilistic", 64, "none", 0)
+    )
+    assert resources.minutes(finetuned) < resources.minutes(scratch)
+    assert resources.mem_mb(lenet) < resources.mem_mb(vgg19)

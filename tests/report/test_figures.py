@@ -1,0 +1,158 @@
+"""Figures: drawn from what is there, the same bytes from the same table, and honest about what is absent."""
+
+from __future__ import annotations
+
+import re
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from slotbench.report import figures, figures_selected
+from slotbench.results import published, table
+from tests import synthetic
+
+
+def collected(folder, cells, without=()):
+    run = synthetic.SyntheticRun("made-up", "authors-code", cells)
+    synthetic.train(folder, run, without=without)
+    return table.collect(run, folder)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A synthetic run with data for every figure."""
+    cells = synthetic.grid(ks=(1, 2, 8)) + synthetic.grid(recipe="paper", ks=(2, 8), finetune=()) + synthetic.others()
+    return collected(tmp_path_factory.mktemp("whole"), cells)
+
+
+def test_every_figure_is_saved_in_three_kinds_twice_the_same(whole, tmp_path):
+    pictures = figures.save(whole, tmp_path / "one")
+    figures.save(whole, tmp_path / "two")
+    assert list(pictures) == list(figures.FIGURES)
+    assert None not in pictures.values()
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert names == sorted(f"{name}.{kind}" for name in figures.FIGURES for kind in ("svg", "png", "pdf"))
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_text_stays_text_fonts_are_embedded_and_pixels_are_fine(whole, tmp_path):
+    figures.save(whole, tmp_path)
+    svg = (tmp_path / "accuracy-over-k.svg").read_text()
+    assert "lenet on mnist" in svg
+    assert "<dc:date>" not in svg
+    pdf = (tmp_path / "accuracy-over-k.pdf").read_bytes()
+    assert b"/FontFile2" in pdf
+    assert b"/CreationDate" not in pdf
+    with Image.open(tmp_path / "accuracy-over-k.png") as picture:
+        assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_a_figure_without_data_is_not_drawn_and_its_old_files_go(whole, tmp_path):
+    figures.save(whole, tmp_path)
+    greedy = whole[(whole["selection"] == "greedy") & (whole["finetune"] == "none") & (whole["k"] > 1)]
+    pictures = figures.save(greedy[greedy["decides"]], tmp_path)
+    drawn = {name for name, picture in pictures.items() if picture}
+    assert "accuracy-over-k" in drawn
+    assert not drawn & {"greedy-vs-probabilistic", "finetuning", "recipes", "sharing", "comparators"}
+    assert {path.stem for path in tmp_path.iterdir()} == drawn
+
+
+def test_other_recipes_enter_only_their_own_figure(whole):
+    for entry in figures.FIGURES.values():
+        assert set(entry.rows(whole)["recipe"]) == (
+            {"authors-code", "paper"} if entry.name == "recipes" else {"authors-code"}
+        )
+
+
+def draw(name, cells):
+    with mpl.rc_context(figures.STYLE):
+        entry = figures.FIGURES[name]
+        rows = entry.rows(cells)
+        return entry.draw(rows[rows["status"] == "done"])
+
+
+def test_points_and_intervals_are_the_tables(whole):
+    (ax,) = draw("accuracy-over-k", whole).axes
+    means = table.summary(figures.FIGURES["accuracy-over-k"].rows(whole), ["selection", "k"])
+    means = means[means["selection"] == "greedy"]
+    line = next(line for line in ax.lines if line.get_color() == figures.LOOKS["greedy"].colour)
+    assert list(line.get_xdata()) == list(means["k"])
+    assert list(line.get_ydata()) == list(means["mean"])
+    bars = [bar for bar in ax.containers if len(bar[0].get_xdata()) == len(means)]
+    ends = [segment[:, 1] for segment in bars[0][2][0].get_segments()]
+    for (low, high), (_, mean) in zip(ends, means.iterrows(), strict=True):
+        assert (low, high) == pytest.approx((mean["mean"] - mean["half"], mean["mean"] + mean["half"]))
+
+
+def test_a_method_has_one_colour_in_every_figure(whole):
+    for name in ("accuracy-over-k", "greedy-vs-probabilistic", "finetuning"):
+        colours = {line.get_color() for ax in draw(name, whole).axes for line in ax.lines}
+        assert {figures.LOOKS["greedy"].colour, figures.LOOKS["learned"].colour} <= colours
+
+
+def test_one_seed_is_hollow_and_without_interval(tmp_path):
+    (ax,) = draw("accuracy-over-k", collected(tmp_path, synthetic.grid(ks=(2, 8), seeds=1))).axes
+    ours = [line for line in ax.lines if line.get_color() == figures.LOOKS["greedy"].colour]
+    assert any(line.get_markerfacecolor() == "white" and list(line.get_xdata()) == [2, 8] for line in ours)
+    assert not [
+        segment
+        for bar in ax.containers
+        for segment in bar[2][0].get_segments()
+        if mpl.colors.to_hex(bar[0].get_color()) == figures.LOOKS["greedy"].colour
+    ]
+    assert any("n = 1" in text.get_text() for text in ax.texts)
+
+
+def test_labels_never_touch(whole):
+    for name in figures.FIGURES:
+        picture = draw(name, whole)
+        picture.draw_without_rendering()
+        for ax in picture.axes:
+            boxes = [text.get_window_extent() for text in ax.texts if text.get_position()[0] == 1.02]
+            for place, box in enumerate(boxes):
+                assert not any(box.overlaps(other) for other in boxes[place + 1 :]), name
+
+
+def test_captions_say_n_recipe_epochs_device_and_what_is_absent(tmp_path):
+    cells = synthetic.grid(ks=(2, 8))
+    gone = next(cell for cell in cells if cell.selection == "greedy")
+    frame = collected(tmp_path, cells, without=(gone,))
+    caption = figures.FIGURES["accuracy-over-k"].caption(frame)
+    assert "n = 2 to 3 seeds" in caption
+    assert "Recipe authors-code, 120 to 220 epochs" in caption
+    assert "synthetic CPU" in caption
+    assert "1 missing" in caption
+    alt = figures.FIGURES["accuracy-over-k"].alt(frame)
+    assert re.search(r"lenet on mnist: from \d\d\.\d\d % \(greedy, K = 2\)", alt)
+
+
+def test_the_published_value_of_a_cell_is_the_least_uncertain_and_latest():
+    values = published.values().set_index(["architecture", "selection", "k"])["mean"]
+    assert values["lenet", "greedy", 8] == 98.21  # the ICML figure, ± 0.02, before its text's 98.2 ± 0.05
+    assert values["vgg19", "greedy", 8] == 91.0  # ICML's 91 ± 0.5, before V1's 90 ± 0.5
+    assert values["lenet", "learned", 1] == 97.95
+
+
+def test_numbers_of_k_stand_where_they_have_room():
+    def shown(*ks):
+        ax = Figure().subplots()
+        ax.plot(ks, ks)
+        figures._k_axis(ax, ks)
+        assert list(ax.get_xticks()) == list(ks)
+        return [ax.xaxis.get_major_formatter()(k, 0) for k in ks]
+
+    assert shown(2, 8, 64) == ["2", "8", "64"]
+    assert shown(1, 2, 4, 8, 16, 32, 64, 128) == ["1", "2", "4", "8", "16", "32", "64", "128"]
+    many = shown(2, 4, 8, 16, 32, 64, 128, 1024, 4096)
+    assert [text for text in many if text] == ["2", "8", "32", "128", "1024", "4096"]
+
+
+def test_what_no_dataset_changes_is_drawn_once_for_a_network(whole):
+    greedy = whole[(whole["selection"] == "greedy") & (whole["finetune"] == "none") & (whole["k"] > 1)]
+    both = pd.concat([greedy, greedy.assign(dataset="fashion-mnist")])
+    picture = figures_selected.memory_and_time(both)
+    assert [text.get_text() for ax in picture.axes for text in ax.texts].count("lenet") == 1

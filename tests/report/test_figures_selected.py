@@ -1,0 +1,77 @@
+"""The figures beyond accuracy draw what records say, and leave out what would mislead."""
+
+import json
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from slotbench.report import figures, figures_selected
+from slotbench.results.table import summary
+from tests import synthetic
+from tests.report.test_figures import collected, draw
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return collected(tmp_path_factory.mktemp("whole"), synthetic.grid(ks=(1, 2, 8, 64)) + synthetic.others())
+
+
+def line(ax, colour):
+    (found,) = [one for one in ax.lines if one.get_color() == colour and one.get_linestyle() == "-"]
+    return list(found.get_xdata()), list(found.get_ydata())
+
+
+@pytest.mark.parametrize(("name", "value"), [("bits", "bits_of_move"), ("levels", "levels")])
+def test_lines_are_the_tables_means(name, value, whole):
+    means = summary(figures.FIGURES[name].rows(whole), ["k"], value)
+    x, y = line(draw(name, whole).axes[0], figures.LOOKS["greedy"].colour)
+    assert (x, y) == (list(means["k"]), list(means["mean"]))
+
+
+def test_a_histogram_has_the_area_of_a_distribution(whole):
+    for ax in draw("selected-vs-offered", whole).axes:
+        for patch in ax.patches:
+            values, edges, _ = patch.get_data()
+            assert (values * np.diff(edges)).sum() == pytest.approx(2)  # as a multiple of the uniform density, 1/2
+
+
+def test_change_is_drawn_epoch_by_epoch(whole):
+    rows = figures.FIGURES["still-changing"].rows(whole)
+    curve = json.loads(rows.loc[rows["k"] == 64, "curve"].iloc[0])
+    (ax,) = draw("still-changing", whole).axes
+    assert list(ax.lines[-1].get_ydata()) == pytest.approx([100 * share for share in curve])
+
+
+def test_finetuning_costs_what_it_started_from_too(whole):
+    (ax,) = draw("accuracy-vs-flops", whole).axes
+    places = {
+        float(x)
+        for one in ax.lines
+        if mpl.colors.to_hex(one.get_color()) == mpl.colors.to_hex(figures.LOOKS["finetuned"].colour)
+        for x in one.get_xdata()
+    }
+    assert list(places) == pytest.approx([81_457_200_000 * 220 / 1e12])
+
+
+def test_random_labels_and_dead_networks_are_no_accuracies(whole):
+    for name in ("accuracy-over-k", "sharing", "comparators", "accuracy-vs-flops"):
+        rows = figures.FIGURES[name].rows(whole)
+        assert set(rows["dataset"]) == {"mnist"}
+    assert not figures.FIGURES["accuracy-vs-flops"].rows(whole)["selection"].str.contains("shared").any()
+
+
+def test_a_benchmark_that_is_committed_is_drawn_beside_the_memory(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures_selected, "BENCHMARK", tmp_path / "step_cost.json")
+    assert len([ax for ax in draw("memory-and-time", whole).axes if ax.get_ylabel()]) == 1
+    rows = [
+        {"architecture": "lenet", "selection": selection, "path": "compiled", "k": k, "ms_per_step": ms}
+        for selection, k, ms in (
+            ("plain", 1, 2.0), ("greedy", 2, 2.4), ("greedy", 64, 2.5), ("textbook", 2, 9.0), ("textbook", 64, 90.0),
+        )
+    ]  # fmt: skip
+    (tmp_path / "step_cost.json").write_text(
+        json.dumps([*rows, {**rows[1], "path": "torch alone", "ms_per_step": 4.0}])
+    )
+    time = next(ax for ax in draw("memory-and-time", whole).axes if ax.get_ylabel() == "ms per training step")
+    assert line(time, figures.LOOKS["greedy"].colour) == ([2, 64], [2.4, 2.5])

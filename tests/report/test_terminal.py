@@ -1,0 +1,194 @@
+"""What a terminal shows of a run, by the program itself; the screen is a pseudo-terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from slotbench import config
+from slotbench.cells import Cell
+from slotbench.results import records, status, table
+from tests import synthetic
+from tests.test_cli import SLOTBENCH, slotbench
+from tests.report.test_page import panels_of, rendered
+from tests.test_workflow import Tree
+
+CELLS = [
+    Cell("quick", "digits", "lenet", "greedy", 8, "none", 0),
+    Cell("quick", "digits", "lenet", "greedy", 8, "none", 1),
+    Cell("quick", "digits", "lenet", "learned", 1, "none", 0),
+]
+CONFIG = """run: mine
+recipe: quick
+grids:
+  - {dataset: digits, architecture: lenet, selection: [greedy, learned], k: 8, seed: [0, 1]}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A run of four cells of which nothing is done."""
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "mine.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+def record_of(folder: Path, cell: Cell) -> Path:
+    return folder / "results" / "mine" / "cells" / cell.path
+
+
+def finish(folder: Path, cells: list[Cell]) -> None:
+    """Records of `cells`, as today's code would make them."""
+    Tree.finish(
+        type("Folder", (), {"folder": folder, "record": staticmethod(lambda cell: record_of(folder, cell))}), cells
+    )
+
+
+def test_status_counts_cells_and_estimates_the_rest_by_what_was_measured(folder):
+    assert "0 done, 4 waiting of 4 cells\ntime left: not known" in slotbench("status", "mine", folder=folder).stdout
+    finish(folder, CELLS[:1])
+    record = records.read(record_of(folder, CELLS[0]))
+    epoch = record.costs.wall_seconds / record.results.epochs
+    said = slotbench("status", "config/mine.yaml", folder=folder).stdout
+    assert said.startswith("mine: 1 done, 3 waiting of 4 cells\n")
+    # greedy by greedy's measured epochs, learned by its network's, as nothing nearer is known
+    assert f"time left: {status._time(3 * 12 * epoch)} with 1 at a time" in said
+    finish(folder, list(config.load(folder / "config" / "mine.yaml").cells()))
+    assert slotbench("status", "mine", folder=folder).stdout == "mine: 4 done of 4 cells\nnothing is left to train\n"
+
+
+def test_status_names_what_failed_and_what_is_outdated_with_the_reason(folder):
+    finish(folder, CELLS)
+    record = records.read(record_of(folder, CELLS[0]))
+    records.write(record.model_copy(update={"recipe": record.recipe | {"batch": 7}}), record_of(folder, CELLS[0]))
+    record_of(folder, CELLS[1]).unlink()
+    Path(f"{record_of(folder, CELLS[1])}.failed").write_text("no space left\n")
+    record_of(folder, CELLS[2]).write_text("{")
+    said = slotbench("status", "mine", folder=folder).stdout
+    assert said.startswith("mine: 0 done, 2 failed, 1 outdated, 1 waiting of 4 cells\n")
+    assert f"failed: {CELLS[1]}: no space left\n" in said
+    assert f"outdated: {CELLS[0]}: recipe 'quick' changed: batch was 7 and is 32\n" in said
+    assert re.search(rf"failed: {CELLS[2]}: .*not a record", said)
+
+
+def test_a_run_that_no_config_names_is_told(folder):
+    done = slotbench("status", "nothing", folder=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "slotbench: nothing: neither a config file nor a run that a config of config names\n"
+
+
+def test_status_on_a_screen_is_live_for_as_long_as_a_cell_is_trained(folder):
+    """Real training: the lock that its process holds is what status sees."""
+    assert slotbench("fetch", "digits", folder=folder).returncode == 0
+    shutil.copytree(Path(__file__).parents[2] / "config" / "recipes", folder / "config" / "recipes")
+    record = record_of(folder, CELLS[0])
+    words = (
+        f"train --recipe quick --dataset digits --architecture lenet --selection greedy --k 8 --out {record}".split()
+    )
+    held = subprocess.Popen([SLOTBENCH, *words], cwd=folder, stderr=subprocess.DEVNULL)
+    lock = record.with_suffix("") / "lock"
+    while not (lock.exists() and lock.read_text()):
+        assert held.poll() is None
+        time.sleep(0.02)
+    held.send_signal(19)  # SIGSTOP: it holds its lock for as long as we look
+    try:
+        assert (
+            f"running: {CELLS[0]}, 12 epochs left: process {held.pid} on"
+            in slotbench("status", "mine", folder=folder).stdout
+        )
+        screen, end = pty.openpty()
+        environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+        watching = subprocess.Popen([SLOTBENCH, "status", "mine"], cwd=folder, stdout=end, env=environment)
+        os.close(end)
+        seen = b""
+        deadline = time.monotonic() + 60
+        while (watching.poll() is None or select.select([screen], [], [], 0)[0]) and time.monotonic() < deadline:
+            if select.select([screen], [], [], 0.1)[0]:
+                try:
+                    seen += os.read(screen, 4096)
+                except OSError:
+                    break
+            if b"1 running" in seen:
+                held.send_signal(18)  # SIGCONT
+        assert watching.wait(60) == 0
+    finally:
+        held.send_signal(18)
+        assert held.wait(60) == 0
+    shown = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", seen).decode()
+    assert shown.index("1 running, 3 waiting of 4 cells") < shown.index("1 done, 3 waiting of 4 cells")
+
+
+def test_training_shows_a_bar_on_a_screen(folder):
+    """In a log it prints lines: tests/test_cli.py."""
+    assert slotbench("fetch", "digits", folder=folder).returncode == 0
+    screen, end = pty.openpty()
+    words = shlex.split("train --recipe quick --dataset digits --architecture lenet --selection learned --out own.json")
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    training = subprocess.Popen([SLOTBENCH, *words], cwd=folder, stdout=end, stderr=end, env=environment)
+    os.close(end)
+    seen = b""
+    try:
+        while chunk := os.read(screen, 4096):
+            seen += chunk
+    except OSError:  # the other end is closed
+        pass
+    assert training.wait(60) == 0
+    assert re.search(rb"quick/digits/lenet/learned.*validation \d\d\.\d\d %.*100%", seen, re.DOTALL)
+
+
+def test_show_has_what_a_cells_page_has(tmp_path):
+    cells = synthetic.grid(ks=(8,), seeds=1)
+    index = rendered(tmp_path, cells)
+    cell = next(cell for cell in cells if cell.finetune == "e100")
+    panel = panels_of(index.parent)[str(cell)]
+    said = slotbench("show", f"made-up/{cell}", folder=tmp_path).stdout
+    assert said.startswith(f"{cell}: done, test accuracy {panel['accuracy']}\n")
+    for term, value in (panel["results"] | panel["recipe"] | panel["provenance"]).items():
+        assert re.search(rf"^ *{re.escape(term)} +{re.escape(value)}", said, re.M), term
+    assert all(command in said for command in panel["commands"])
+    assert said == slotbench("show", f"results/made-up/cells/{cell.path}", folder=tmp_path).stdout
+    assert re.search(r"train loss +█[▁-█]+▁  ", said)  # it falls
+
+
+def test_show_tells_of_a_cell_without_a_record_how_to_train_it(folder):
+    said = slotbench("show", f"mine/{CELLS[0]}", folder=folder).stdout
+    assert "waiting" in said
+    assert "slotbench train --recipe quick --dataset digits --architecture lenet --selection greedy --k 8" in said
+    assert slotbench("show", "mine/what", folder=folder).returncode == 2
+
+
+def test_compare_pairs_the_seeds_that_both_runs_have(tmp_path):
+    cells = synthetic.grid(ks=(2, 8), finetune=())
+    for name, some in (("one", cells), ("two", [cell for cell in cells if (cell.seed, cell.k) != (0, 8)])):
+        run = synthetic.SyntheticRun(name, "authors-code", tuple(some))
+        synthetic.train(tmp_path / "results", run)
+        table.write(table.collect(run, tmp_path / "results"), tmp_path / "results" / name)
+    said = slotbench("compare", "one", "two", folder=tmp_path).stdout
+    rows = [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in said.splitlines() if "lenet" in line]
+    shown = {tuple(row[2:4]): row for row in rows}
+    assert shown["greedy", "2"][5::2] == ["3", "3", "3"]
+    assert shown["greedy", "2"][-1] == "+0.00 ± 0.00"
+    assert shown["greedy", "8"][5::2] == ["3", "2", "2"]
+    assert shown["learned", "–"][5::2] == ["3", "3", "3"]
+    done = slotbench("compare", "one", "three", folder=tmp_path)
+    assert done.returncode == 2
+    assert "slotbench collect" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("status", "quick"), ("show", "x/y"), ("compare", "a", "b"), ("--help",)])
+def test_nothing_that_a_terminal_shows_waits_for_torch(command):
+    code = f"import sys; sys.argv = {['slotbench', *command]!r}\nfrom slotbench.cli import main\n"
+    code += "try: main()\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,99 @@
+"""Records are whole or absent, follow a published schema, and are refused by name when they do not."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from slotbench.cells import Cell
+from slotbench.errors import InputError
+from slotbench.files import atomic
+from slotbench.results.records import MAX_BYTES, Record, read, text, write
+from tests.synthetic import record
+
+SYNTHETIC = record(Cell("paper", "mnist", "lenet", "greedy", 8, "none", 0))
+SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "record.schema.json"
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    write(SYNTHETIC, tmp_path / "a.json")
+    assert read(tmp_path / "a.json") == SYNTHETIC
+
+
+def test_the_published_schema_is_that_of_the_code():
+    assert json.loads(SCHEMA.read_text()) == Record.model_json_schema(), "run `slotbench schemas`"
+
+
+@pytest.mark.parametrize("mode", ["w", "wb"])
+def test_a_file_that_fails_halfway_leaves_the_old_one_and_nothing_else(mode, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic(path, mode) as file:
+        file.write("half" if mode == "w" else b"half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "not a record"),
+        (b"\xff", "not a record"),
+        (b"[]", "not a record"),
+        (b"{}", "cell"),
+        (b"[" * 10**5, "not a"),
+    ],
+)
+def test_what_is_not_a_record_is_refused_in_one_sentence(content, words, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=words) as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_changed_digit_is_found_by_the_checksum(tmp_path):
+    path = tmp_path / "a.json"
+    write(SYNTHETIC, path)
+    path.write_text(path.read_text().replace('"connections": 266200', '"connections": 266201'))
+    with pytest.raises(InputError, match="SHA-256 differs"):
+        read(path)
+
+
+def test_a_missing_and_an_enormous_record_are_refused(tmp_path):
+    with pytest.raises(InputError, match="No such file"):
+        read(tmp_path / "none.json")
+    with (tmp_path / "huge.json").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(InputError, match="larger than any record"):
+        read(tmp_path / "huge.json")
+
+
+def mutated(value, draw):
+    """`value` with one thing changed somewhere in it."""
+    junk = st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just([]), st.just({})
+    )
+    if isinstance(value, dict) and value and draw(st.booleans()):
+        key = draw(st.sampled_from(sorted(value)))
+        kind = draw(st.sampled_from(["deeper", "drop", "rename"]))
+        rest = {name: one for name, one in value.items() if name != key}
+        if kind == "deeper":
+            return value | {key: mutated(value[key], draw)}
+        return rest if kind == "drop" else rest | {key + "_": value[key]}
+    return draw(junk)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_mutated_record_is_accepted_or_refused_in_one_sentence(tmp_path, data):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(mutated(json.loads(text(SYNTHETIC)), data.draw)))
+    try:
+        read(path)
+    except InputError as error:
+        assert "\n" not in str(error)
