@@ -13,8 +13,8 @@ import pytest
 
 from slotbench.cluster import gpu_lease
 from tests.test_cli import SLOTBENCH
-from tests.test_training import same
 from tests.test_workflow import CELLS, Tree
+from tests.training.test_session import same
 
 pytestmark = pytest.mark.cluster
 

@@ -16,8 +16,8 @@ from packaging.requirements import Requirement
 
 from slotbench import config
 from tests.test_environment import normal
-from tests.test_training import same
 from tests.test_workflow import ROOT, Tree
+from tests.training.test_session import same
 
 pytestmark = pytest.mark.cluster
 

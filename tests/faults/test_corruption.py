@@ -17,8 +17,8 @@ from slotbench.config import Run
 from slotbench.results import records, table
 from tests import synthetic
 from tests.faults.program import CELLS, cell, ended, epoch_of, refused, states, training_begun
-from tests.test_records import mutated
-from tests.test_training import same
+from tests.results.test_records import mutated
+from tests.training.test_session import same
 
 GREEDY = CELLS["greedy"]
 

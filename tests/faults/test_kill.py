@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.faults.program import CELLS, ended, states, until
-from tests.test_training import same
+from tests.training.test_session import same
 
 KILLS = int(os.environ.get("SLOTBENCH_KILLS", "6"))
 

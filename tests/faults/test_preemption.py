@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.faults.program import CELLS, EPOCHS, cell, ended, epoch_of, states, training_begun
-from tests.test_training import same
+from tests.training.test_session import same
 
 NEVER = {"SLOTBENCH_RESUME_SECONDS": "3600"}
 

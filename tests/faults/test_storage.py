@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.program import Program, cell, ended, refused, states, training_begun
-from tests.test_training import same
+from tests.training.test_session import same
 
 CELL = cell(k=8)
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.faults.program import Program, cell, ended, states, until
-from tests.test_training import same
+from tests.training.test_session import same
 
 CELL = cell(k=8)
 RECORD = f"results/killed/cells/{CELL.path}"

@@ -20,8 +20,8 @@ from slotbench.report import claims, page
 from slotbench.results import published, records, table
 from slotbench.selection import SELECTIONS
 from tests import synthetic
-from tests.test_cli import slotbench
 from tests.report.test_page import Page, local
+from tests.test_cli import slotbench
 
 FILE = claims.load()
 IDS = [

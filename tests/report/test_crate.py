@@ -12,8 +12,8 @@ pytest.importorskip("rocrate", reason="the extra `crate` is not installed")
 from rocrate.rocrate import ROCrate
 
 from tests import synthetic
-from tests.test_cli import slotbench
 from tests.report.test_page import Page, local, rendered
+from tests.test_cli import slotbench
 
 
 def test_a_crate_has_records_table_and_report_and_says_which_code_made_them(tmp_path):

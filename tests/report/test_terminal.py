@@ -19,8 +19,8 @@ from slotbench import config
 from slotbench.cells import Cell
 from slotbench.results import records, status, table
 from tests import synthetic
-from tests.test_cli import SLOTBENCH, slotbench
 from tests.report.test_page import panels_of, rendered
+from tests.test_cli import SLOTBENCH, slotbench
 from tests.test_workflow import Tree
 
 CELLS = [
