@@ -18,9 +18,8 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from slotbench.report import figures
 from slotbench.report.tables import Number
-from slotbench.results import records
+from slotbench.results import published, records
 from slotbench.results.table import read, summary
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -31,7 +30,7 @@ def rows() -> list[dict]:
     """A row for each K and recipe that has records."""
     tables = [read(RESULTS / run).query(f"{CELLS} and finetune == 'none'") for run in ("reference", "study")]
     cells = pd.concat(tables).query("status == 'done'")
-    published = figures.published().query(CELLS).set_index("k")["mean"]
+    paper = published.values().query(CELLS).set_index("k")["mean"]
     found = []
     for one in summary(cells, ["k", "recipe"]).to_dict("records"):
         paths = cells.loc[cells["k"].eq(one["k"]) & cells["recipe"].eq(one["recipe"]), "record"]
@@ -50,7 +49,7 @@ def rows() -> list[dict]:
                 "epochs": one["epochs"],
                 "n": one["n"],
                 "test_accuracy": str(Number(one["mean"], one["half"])),
-                "distance": str(Number(one["mean"] - published[one["k"]], signed=True)),
+                "distance": str(Number(one["mean"] - paper[one["k"]], signed=True)),
                 "at_the_last_epoch": str(Number(made["last"])),
                 "highest_reading": str(Number(made["highest"])),
                 "training_loss": str(Number(made["loss"], places=4)),

@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from slotbench.report.figures import GREY, LOOKS, METADATA, STYLE
+from slotbench.report.figures.style import GREY, LOOKS, METADATA, STYLE
 
 WEIGHTS, SCORES = np.array([-1.0, 0.2, 1.0, 0.5]), np.array([0.1, 0.5, 0.3, 0.2])
 CORNERS = (-1 / 3, 1 / 4)

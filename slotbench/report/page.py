@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 
 from slotbench.errors import InputError
 from slotbench.files import atomic
-from slotbench.report import cell_pages, claims, figures, figures_selected, tables  # noqa: F401 - figures_selected adds to FIGURES
+from slotbench.report import cell_pages, claims, figures, tables
 from slotbench.report.tables import Column, Link, Number, Table
 from slotbench.results import published, table
 

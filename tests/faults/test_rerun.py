@@ -35,7 +35,7 @@ EDITS = {
     "the architecture": ("slotbench/architectures/lenet.py", "784, 300", "28 * 28, 300", ALL),
     "another architecture": ("slotbench/architectures/vgg19.py", r"\(64, 2\)", "(64, 3)", set()),
     "data": ("slotbench/data/batches.py", r"div_\(255\)", "div_(256)", ALL),
-    "a figure": ("slotbench/report/figures.py", r"\Z", "\nCHANGED = 1\n", ONLY_REPORT),
+    "a figure": ("slotbench/report/figures/accuracy.py", r"\Z", "\nCHANGED = 1\n", ONLY_REPORT),
     "what the paper claims": ("config/claims.yaml", r"\Z", "\n", ONLY_REPORT),
     "what the paper published": ("config/published.csv", r"\Z", "\n", ONLY_REPORT),
     "a value of the recipe": ("config/recipes/quick.yaml", r"(learned}\n.*rate): 0.05", r"\1: 0.06", {"learned"}),

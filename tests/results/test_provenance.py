@@ -52,7 +52,7 @@ def forget() -> None:
         ("another architecture", "architectures/vgg19.py", "(64, 2)", "(64, 3)", set()),
         ("training", "training/session.py", "EVALUATION_BATCH = 500", "EVALUATION_BATCH = 1000", ALL),
         ("batches", "data/batches.py", "div_(255)", "div_(256)", ALL),
-        ("figures", "report/figures.py", "import", "import os\nimport", set()),
+        ("figures", "report/figures/accuracy.py", "import", "import os\nimport", set()),
         ("command line", "cli.py", "DATA = Path", "DATUM = Path", set()),
         ("an entry", "selection/__init__.py", "SELECTIONS = {", 'SELECTIONS = {"another": Selection("a:B"),', set()),
     ],

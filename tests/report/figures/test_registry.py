@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from slotbench.report import figures, figures_selected
+from slotbench.report import figures
+from slotbench.report.figures import costs, parts, style
 from slotbench.results import published, table
 from tests import synthetic
 
@@ -69,7 +70,7 @@ def test_other_recipes_enter_only_their_own_figure(whole):
 
 
 def draw(name, cells):
-    with mpl.rc_context(figures.STYLE):
+    with mpl.rc_context(style.STYLE):
         entry = figures.FIGURES[name]
         rows = entry.rows(cells)
         return entry.draw(rows[rows["status"] == "done"])
@@ -79,7 +80,7 @@ def test_points_and_intervals_are_the_tables(whole):
     (ax,) = draw("accuracy-over-k", whole).axes
     means = table.summary(figures.FIGURES["accuracy-over-k"].rows(whole), ["selection", "k"])
     means = means[means["selection"] == "greedy"]
-    line = next(line for line in ax.lines if line.get_color() == figures.LOOKS["greedy"].colour)
+    line = next(line for line in ax.lines if line.get_color() == style.LOOKS["greedy"].colour)
     assert list(line.get_xdata()) == list(means["k"])
     assert list(line.get_ydata()) == list(means["mean"])
     bars = [bar for bar in ax.containers if len(bar[0].get_xdata()) == len(means)]
@@ -91,18 +92,18 @@ def test_points_and_intervals_are_the_tables(whole):
 def test_a_method_has_one_colour_in_every_figure(whole):
     for name in ("accuracy-over-k", "greedy-vs-probabilistic", "finetuning"):
         colours = {line.get_color() for ax in draw(name, whole).axes for line in ax.lines}
-        assert {figures.LOOKS["greedy"].colour, figures.LOOKS["learned"].colour} <= colours
+        assert {style.LOOKS["greedy"].colour, style.LOOKS["learned"].colour} <= colours
 
 
 def test_one_seed_is_hollow_and_without_interval(tmp_path):
     (ax,) = draw("accuracy-over-k", collected(tmp_path, synthetic.grid(ks=(2, 8), seeds=1))).axes
-    ours = [line for line in ax.lines if line.get_color() == figures.LOOKS["greedy"].colour]
+    ours = [line for line in ax.lines if line.get_color() == style.LOOKS["greedy"].colour]
     assert any(line.get_markerfacecolor() == "white" and list(line.get_xdata()) == [2, 8] for line in ours)
     assert not [
         segment
         for bar in ax.containers
         for segment in bar[2][0].get_segments()
-        if mpl.colors.to_hex(bar[0].get_color()) == figures.LOOKS["greedy"].colour
+        if mpl.colors.to_hex(bar[0].get_color()) == style.LOOKS["greedy"].colour
     ]
     assert any("n = 1" in text.get_text() for text in ax.texts)
 
@@ -141,7 +142,7 @@ def test_numbers_of_k_stand_where_they_have_room():
     def shown(*ks):
         ax = Figure().subplots()
         ax.plot(ks, ks)
-        figures._k_axis(ax, ks)
+        parts.k_axis(ax, ks)
         assert list(ax.get_xticks()) == list(ks)
         return [ax.xaxis.get_major_formatter()(k, 0) for k in ks]
 
@@ -154,5 +155,5 @@ def test_numbers_of_k_stand_where_they_have_room():
 def test_what_no_dataset_changes_is_drawn_once_for_a_network(whole):
     greedy = whole[(whole["selection"] == "greedy") & (whole["finetune"] == "none") & (whole["k"] > 1)]
     both = pd.concat([greedy, greedy.assign(dataset="fashion-mnist")])
-    picture = figures_selected.memory_and_time(both)
+    picture = costs.memory_and_time(both)
     assert [text.get_text() for ax in picture.axes for text in ax.texts].count("lenet") == 1

@@ -6,10 +6,11 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from slotbench.report import figures, figures_selected
+from slotbench.report import figures
+from slotbench.report.figures import costs, style
 from slotbench.results.table import summary
 from tests import synthetic
-from tests.report.test_figures import collected, draw
+from tests.report.figures.test_registry import collected, draw
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def line(ax, colour):
 @pytest.mark.parametrize(("name", "value"), [("bits", "bits_of_move"), ("levels", "levels")])
 def test_lines_are_the_tables_means(name, value, whole):
     means = summary(figures.FIGURES[name].rows(whole), ["k"], value)
-    x, y = line(draw(name, whole).axes[0], figures.LOOKS["greedy"].colour)
+    x, y = line(draw(name, whole).axes[0], style.LOOKS["greedy"].colour)
     assert (x, y) == (list(means["k"]), list(means["mean"]))
 
 
@@ -48,7 +49,7 @@ def test_finetuning_costs_what_it_started_from_too(whole):
     places = {
         float(x)
         for one in ax.lines
-        if mpl.colors.to_hex(one.get_color()) == mpl.colors.to_hex(figures.LOOKS["finetuned"].colour)
+        if mpl.colors.to_hex(one.get_color()) == mpl.colors.to_hex(style.LOOKS["finetuned"].colour)
         for x in one.get_xdata()
     }
     assert list(places) == pytest.approx([81_457_200_000 * 220 / 1e12])
@@ -62,7 +63,7 @@ def test_random_labels_and_dead_networks_are_no_accuracies(whole):
 
 
 def test_a_benchmark_that_is_committed_is_drawn_beside_the_memory(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(figures_selected, "BENCHMARK", tmp_path / "step_cost.json")
+    monkeypatch.setattr(costs, "BENCHMARK", tmp_path / "step_cost.json")
     assert len([ax for ax in draw("memory-and-time", whole).axes if ax.get_ylabel()]) == 1
     rows = [
         {"architecture": "lenet", "selection": selection, "path": "compiled", "k": k, "ms_per_step": ms}
@@ -74,4 +75,4 @@ def test_a_benchmark_that_is_committed_is_drawn_beside_the_memory(whole, tmp_pat
         json.dumps([*rows, {**rows[1], "path": "torch alone", "ms_per_step": 4.0}])
     )
     time = next(ax for ax in draw("memory-and-time", whole).axes if ax.get_ylabel() == "ms per training step")
-    assert line(time, figures.LOOKS["greedy"].colour) == ([2, 64], [2.4, 2.5])
+    assert line(time, style.LOOKS["greedy"].colour) == ([2, 64], [2.4, 2.5])
