@@ -52,7 +52,7 @@ class Tree:
         return plan
 
     def trained(self, *arguments: str) -> set[Cell]:
-        return {Cell.from_path(path) for path in self.planned(*arguments).get("train", set())}
+        return cells_of(self.planned(*arguments))
 
     def record(self, cell: Cell) -> Path:
         return self.folder / "results" / "quick" / "cells" / cell.path
@@ -78,6 +78,11 @@ class Tree:
                 path.touch()
 
 
+def cells_of(plan: dict[str, set[str]]) -> set[Cell]:
+    """The cells that a plan trains, finetuned ones too."""
+    return {Cell.from_path(path) for rule in ("train", "finetune") for path in plan.get(rule, ())}
+
+
 QUICK = ("--configfile", "config/quick.yaml")
 
 
@@ -95,16 +100,16 @@ def finished(tree) -> Tree:
 def test_by_default_the_papers_whole_grid_is_trained_and_then_reported(tree):
     plan = tree.planned()
     cells = config.load(ROOT / "config" / "config.yaml").cells()
-    assert {Cell.from_path(path) for path in plan["train"]} == set(cells)
+    assert cells_of(plan) == set(cells)
     assert plan["fetch"] == {"data/mnist.safetensors", "data/cifar10.safetensors"}
     assert plan["complete_report"] == {"results/paper/cells.csv"}
 
 
 def test_another_config_stands_alone(tree):
     plan = tree.planned(*QUICK)
-    assert {Cell.from_path(path) for path in plan["train"]} == set(CELLS)
+    assert cells_of(plan) == set(CELLS)
     assert plan["fetch"] == {"data/digits.safetensors"}
-    assert all(path.startswith("results/quick/") for path in plan["train"] | plan["complete_report"])
+    assert all(path.startswith("results/quick/") for path in plan["train"] | plan["finetune"] | plan["complete_report"])
 
 
 def test_one_cell_is_trained_by_its_path_with_what_it_starts_from(tree):
@@ -142,18 +147,30 @@ def test_a_clone_trains_nothing_that_has_been_trained(finished):
         elif path.is_file():
             time = 1.7e9 + random.random() * 1e6
             os.utime(path, (time, time))
-    assert not {"train", "fetch"} & finished.planned(*QUICK).keys()
+    assert not {"train", "finetune", "fetch"} & finished.planned(*QUICK).keys()
 
     # One cell more needs its data again, and its parent's checkpoint: nobody else's
     finished.record(FINETUNED).unlink()
     plan = finished.planned(*QUICK)
-    assert {Cell.from_path(path) for path in plan["train"]} == {FINETUNED, GREEDY}
+    assert cells_of(plan) == {FINETUNED, GREEDY}
     assert plan["fetch"] == {"data/digits.safetensors"}
 
 
 def test_a_missing_record_is_made_again_from_the_checkpoint_that_is_there(finished):
     finished.record(FINETUNED).unlink()
     assert finished.trained(*QUICK) == {FINETUNED}
+
+
+@pytest.mark.parametrize(
+    ("forced", "trained"),
+    [
+        ("train", set(CELLS)),
+        ("finetune", {cell for cell in CELLS if cell.parent}),
+        (f"results/quick/cells/{GREEDY.path}", {GREEDY, FINETUNED}),
+    ],
+)
+def test_a_cell_that_is_forced_is_trained_again_with_what_started_from_it(finished, forced, trained):
+    assert finished.trained(*QUICK, "--forcerun", forced) == trained
 
 
 def test_a_missing_parent_does_not_concern_the_cell_that_started_from_it(finished):
@@ -195,7 +212,7 @@ def test_a_changed_recipe_trains_the_cells_that_use_it_again(finished):
 def test_report_never_trains_and_draws_again_what_has_changed(finished):
     finished.record(GREEDY).unlink()
     finished.record(FINETUNED).write_text("{")
-    assert not {"train", "fetch"} & finished.planned("report", *QUICK).keys()
+    assert not {"train", "finetune", "fetch"} & finished.planned("report", *QUICK).keys()
     done = finished.snakemake("report", *QUICK)
     assert done.returncode == 0, done.stderr
     assert (finished.folder / "report" / "quick" / "index.html").exists()
@@ -237,7 +254,11 @@ def test_a_finished_run_is_reported_once(finished):
 
 @pytest.mark.parametrize(
     ("devices", "arguments", "gpu", "share"),
-    [("0,1", (), 1, 1), ("0,1", ("--set-resources", "train:gpu_share=2"), 1, 2), ("", (), 0, 0)],
+    [
+        ("0,1", (), 1, 1),
+        ("0,1", ("--set-resources", "train:gpu_share=2", "finetune:gpu_share=2"), 1, 2),
+        ("", (), 0, 0),
+    ],
 )
 def test_a_cell_asks_for_a_slot_of_a_gpu_where_there_is_one(tree, monkeypatch, devices, arguments, gpu, share):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
@@ -261,8 +282,9 @@ def test_the_cells_beside_a_failing_one_are_trained_and_reported(tree):
     data = tree.folder / "data" / "mnist.safetensors"
     data.parent.mkdir()
     data.write_bytes(b"altered")
-    done = tree.snakemake("--configfile", "brief.yaml", "--cores", "1", "--keep-going")
+    done = tree.snakemake("--configfile", "brief.yaml", "--until", "train", "finetune", "--cores", "1", "--keep-going")
     assert done.returncode == 1
+    assert "BUG" not in done.stdout + done.stderr
     assert "slotbench: data/mnist.safetensors" in done.stdout + done.stderr
     assert tree.trained("--configfile", "brief.yaml") == {Cell("brief", "mnist", "lenet", "learned", 1, "none", 0)}
     done = tree.snakemake("report", "--configfile", "brief.yaml")

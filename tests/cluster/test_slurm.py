@@ -112,7 +112,7 @@ def test_quicks_grid_with_a_drained_node_a_cancelled_and_a_preempted_job_is_the_
 
     cluster.start(
         "--configfile", "config/quick.yaml", "--cores", "1", "--group-components", "short=4", "--retries", "9",
-        "--set-resources", "train:gpu=1", "--slurm-status-command", "squeue",
+        "--set-resources", "train:gpu=1", "finetune:gpu=1", "--slurm-status-command", "squeue",
         "--slurm-init-seconds-before-status-checks", "2",
     )  # fmt: skip
     cluster.until(lambda: len(jobs("running")) == 2 and cluster.training())

@@ -71,7 +71,7 @@ def test_a_run_on_object_storage_is_the_local_run_and_is_known_to_the_next_machi
 
     elsewhere = Tree(tmp_path / "elsewhere")
     (elsewhere.folder / "brief.yaml").write_text(BRIEF)
-    assert not {"fetch", "train"} & elsewhere.planned(*brief, *storage).keys()
+    assert not {"fetch", "train", "finetune"} & elsewhere.planned(*brief, *storage).keys()
 
     done = elsewhere.snakemake(*brief)
     assert done.returncode == 0, done.stderr

@@ -69,7 +69,7 @@ def edited(tree: Program, file: str, old: str, new: str) -> Iterator[None]:
 def planned(tree: Program) -> set[str]:
     """The cells that Snakemake would train, by their selection; or the report, if it would only draw that."""
     plan = tree.planned(*SNAKEMAKE)
-    cells = [Cell.from_path(path) for path in plan.get("train", set())]
+    cells = [Cell.from_path(path) for rule in ("train", "finetune") for path in plan.get(rule, ())]
     return {"finetuned" if cell.parent else cell.selection for cell in cells} or ({"report"} if plan else set())
 
 

@@ -42,19 +42,32 @@ def record_of(wildcards):
     return Path("results", wildcards.run, "cells", f"{wildcards.cell}.json")
 
 
-def train_input(wildcards):
-    """The data and the parent's record. For a record that stands they are ancient, and need not be there: a clone
-    writes all files anew, so times say nothing, and lacks data. What no longer stands is forced, as Snakemake itself
-    forces what an interrupted job left."""
+def asked_for(path):
+    """Whether the command line has this record made again: `--forcerun train`, or its path."""
+    return bool({"train", str(path)} & set(workflow.dag_settings.forcerun))
+
+
+def needed_by(wildcards, needed):
+    """What a cell is trained from. For a record that stands it is ancient, and need not be there: a clone writes all
+    files anew, so times say nothing, and lacks data. What no longer stands is forced, as Snakemake itself forces what an
+    interrupted job left."""
     cell, record = cell_of(wildcards), record_of(wildcards)
     outdated = rerun.outdated(cell, record)
     workflow.dag.forcefiles.update(str(path) for path in outdated if path.exists())
-    needed = {"data": f"data/{stored(cell.dataset)}.safetensors"}
-    if cell.parent:
-        needed["parent"] = str(provenance.parent_of(record))
-        if STORED:
-            needed["weights"] = str(provenance.parent_of(record).with_suffix(""))
-    return {name: path if outdated else ancient(path) for name, path in needed.items() if outdated or Path(path).exists()}
+    needed = {"data": f"data/{stored(cell.dataset)}.safetensors"} | needed
+    # Snakemake does not ask whether a job is forced if one that it depends on runs: its input must tell.
+    due = outdated or ("parent" in needed and asked_for(needed["parent"]))
+    return {name: path if due else ancient(path) for name, path in needed.items() if due or Path(path).exists()}
+
+
+def train_input(wildcards):
+    return needed_by(wildcards, {})
+
+
+def finetune_input(wildcards):
+    """The parent's record too, and on object storage its weights."""
+    parent = provenance.parent_of(record_of(wildcards))
+    return needed_by(wildcards, {"parent": str(parent)} | ({"weights": str(parent.with_suffix(""))} if STORED else {}))
 
 
 def options_of(wildcards, input, resources):
@@ -81,7 +94,7 @@ rule train:
         "logs/{run}/{cell}.tsv"
     wildcard_constraints:
         run="[^/]+",
-        cell="([^/]+/){6}[^/]+",
+        cell="([^/]+/){5}none/[^/]+",
     group:
         group_of
     params:
@@ -95,3 +108,12 @@ rule train:
         runtime=runtime_of,
     shell:
         "slotbench train {params.options} --out {output[0]} > {log} 2>&1"
+
+
+# A rule of its own, since Snakemake does not expect a rule to depend on itself: `--until train` would wait for it in vain.
+use rule train as finetune with:
+    input:
+        unpack(finetune_input),
+    wildcard_constraints:
+        run="[^/]+",
+        cell="([^/]+/){5}(?!none/)[^/]+/[^/]+",
