@@ -14,6 +14,9 @@ from slotbench.data.datasets import DATASETS
 from slotbench.errors import InputError, unknown
 from slotbench.selection import SELECTIONS
 
+LIMIT = 2**32
+"""K and seeds are below it: NumPy makes its streams of words of 32 bits, and a larger seed would repeat small ones'."""
+
 
 @dataclass(frozen=True, order=True)
 class Cell:
@@ -43,7 +46,7 @@ class Cell:
     def from_path(cls, path: str | Path | PurePosixPath) -> Cell:
         """The cell whose record lies at `path`; folders before the recipe do not matter."""
         parts = PurePosixPath(path).parts[-7:]
-        match = re.fullmatch(r"k(\d{1,10})/([^/]+)/seed(\d{1,10})\.json", "/".join(parts[4:]))
+        match = re.fullmatch(r"k([0-9]{1,10})/([^/]+)/seed([0-9]{1,10})\.json", "/".join(parts[4:]))
         if len(parts) == 7 and match is not None:
             cell = cls(*parts[:4], k=int(match[1]), finetune=match[2], seed=int(match[3]))
             if cell.path.parts == parts:  # no k08: a cell has one path
@@ -74,11 +77,15 @@ class Cell:
                 raise InputError(unknown(axis, getattr(self, axis), known))
         if self.k < 1:
             raise InputError(f"k {self.k}: a connection needs at least one option")
+        if self.k >= LIMIT:
+            raise InputError(f"k {self.k}: more than {LIMIT - 1}, the most there can be")
         if self.k > 1 and not SELECTIONS[self.selection].has_options:
             raise InputError(f"k {self.k}: selection '{self.selection}' has no options; its k is 1")
         if self.seed < 0:
             raise InputError(f"seed {self.seed}: a seed is 0 or more")
-        if not re.fullmatch(r"none|e[1-9]\d*", self.finetune):
+        if self.seed >= LIMIT:
+            raise InputError(f"seed {self.seed}: more than {LIMIT - 1}; it would repeat what smaller seeds draw")
+        if not re.fullmatch(r"none|e[1-9][0-9]{0,5}", self.finetune):
             raise InputError(f"finetune '{self.finetune}': expected 'none' or an epoch such as 'e100'")
         if self.finetune != "none" and not SELECTIONS[self.selection].finetunable:
             raise InputError(f"finetune '{self.finetune}': selection '{self.selection}' cannot be finetuned")

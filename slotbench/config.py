@@ -25,7 +25,7 @@ from pydantic import (
 
 from slotbench import recipes, yaml_files
 from slotbench.architectures import ARCHITECTURES
-from slotbench.cells import Cell
+from slotbench.cells import LIMIT, Cell
 from slotbench.data.datasets import DATASETS
 from slotbench.errors import InputError, unknown
 from slotbench.selection import SELECTIONS
@@ -38,7 +38,7 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else (value,)
 
 
-Number = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+Number = Annotated[int, Field(strict=True, ge=0, lt=LIMIT)]
 AtLeastOne = Field(min_length=1)
 Names = Annotated[
     tuple[StrictStr, ...],

@@ -7,11 +7,12 @@ a later rule overrides an earlier one. config/recipes/README.md lists the settin
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from slotbench import yaml_files
 from slotbench.cells import Cell
@@ -21,7 +22,17 @@ from slotbench.yaml_files import Mistake, Place
 
 FOLDER = Path(__file__).parent.parent / "config" / "recipes"
 
+MAX_EPOCHS = 10_000
+"""A record holds every epoch, and a state is named by its epoch."""
+MAX_RATE = 1e30
+"""A learning rate is a float32 in the steps that use it."""
+
 Precision = Literal["float32", "tf32", "bf16"]
+Epoch = Annotated[int, Field(strict=True, ge=1, le=MAX_EPOCHS)]
+Epochs = Annotated[tuple[Epoch, ...], Field(max_length=1000)]
+Number = Annotated[float, Field(strict=True)]
+Bound = Annotated[Number, Field(ge=1e-6, le=1e6)]
+Pixels = Annotated[int, Field(strict=True, ge=0, le=8)]
 
 
 class Part(BaseModel):
@@ -32,9 +43,9 @@ class Schedule(Part):
     """How the learning rate moves, epoch by epoch, from the cell's own first epoch."""
 
     kind: Literal["constant", "steps", "warm-restarts"] = "constant"
-    epochs: list[int] = []
+    epochs: Annotated[list[Epoch], Field(max_length=1000)] = []
     """steps: after which epochs the rate is multiplied by `factor`; warm-restarts: the length of the first period"""
-    factor: float = Field(default=1.0, gt=0)
+    factor: Number = Field(default=1.0, gt=0, le=1000)
     """steps: what the rate is multiplied by; warm-restarts: how much longer each next period is"""
 
     @model_validator(mode="after")
@@ -43,56 +54,67 @@ class Schedule(Part):
             raise ValueError("warm-restarts need one period in epochs and a whole factor")
         return self
 
+    def highest(self, rate: float) -> float:
+        """The highest learning rate of a schedule that begins with `rate`."""
+        if self.kind != "steps" or self.factor <= 1:
+            return rate
+        return rate and math.exp(min(700, math.log(rate) + len(self.epochs) * math.log(self.factor)))
+
 
 class Recipe(Part):
     """Every hyper-parameter of one cell."""
 
-    epochs: int = Field(ge=1)
+    epochs: Epoch
     """the last epoch; a finetuned cell counts from its parent's first"""
-    batch: int = Field(128, ge=1)
-    learning_rate: float = Field(ge=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    nesterov: bool = False
-    weight_decay: float = Field(0.0, ge=0)
+    batch: int = Field(128, strict=True, ge=1, le=2**20)
+    learning_rate: Number = Field(ge=0, le=MAX_RATE)
+    momentum: Number = Field(0.9, ge=0, lt=1)
+    nesterov: StrictBool = False
+    weight_decay: Number = Field(0.0, ge=0, le=1000)
     schedule: Schedule = Schedule()
-    option_bound: float = Field(gt=0)
+    option_bound: Bound
     """options are uniform in ± this, in units of the layer's Glorot deviation"""
-    score_bounds: tuple[float, float]
+    score_bounds: tuple[Bound, Bound]
     """initial scores are uniform in [0, this), for convolutions and for fully-connected layers, in the same unit"""
     evaluate_by: Literal["sampling", "highest"]
     """which accuracy of probabilistic selection counts"""
-    padding: tuple[int, int, int] = (1, 1, 1)
+    padding: tuple[Pixels, Pixels, Pixels] = (1, 1, 1)
     """pixels around each pair of CONV-N's convolutions"""
-    dropout: float = Field(0.5, ge=0, lt=1)
+    dropout: Number = Field(0.5, ge=0, le=0.99)
     """before each of the first two fully-connected layers of CONV-N"""
-    flip: bool = False
+    flip: StrictBool = False
     """horizontal flips at random"""
-    normalise: bool = False
+    normalise: StrictBool = False
     """per channel, by the training images' mean and deviation; otherwise pixels are scaled to [0, 1]"""
-    checkpoints: tuple[int, ...] = ()
+    checkpoints: Epochs = ()
     """epochs after which the selected weights are kept, for finetuning"""
-    prune_after: tuple[int, ...] = ()
+    prune_after: Epochs = ()
     """epochs after which a lottery ticket's weights are pruned and go back to the start, and the schedule with them"""
-    pruned: float = Field(0.8, gt=0, lt=1)
+    pruned: Number = Field(0.8, gt=0, lt=1)
     """the share of each layer's remaining weights that is then pruned"""
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, strict=True, ge=1, le=1024)
     """of the CPU: they change how sums are rounded, so a result names them"""
     precision: Precision = "float32"
     """of matrix products and convolutions; weights, scores and their training are float32 in all"""
-    deterministic: bool = False
+    deterministic: StrictBool = False
     """whether to refuse operations that torch knows not to repeat themselves to the bit"""
-
-    @field_validator("score_bounds")
-    @classmethod
-    def positive(cls, bounds: tuple[float, float]) -> tuple[float, float]:
-        if min(bounds) <= 0:
-            raise ValueError("bounds of scores must be above 0")
-        return bounds
 
     @model_validator(mode="after")
     def consistent(self) -> Recipe:
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs momentum")
+        highest = self.schedule.highest(self.learning_rate)
+        if highest > MAX_RATE:
+            raise ValueError(f"schedule brings the learning rate to {highest:g}; it may be {MAX_RATE:g}")
+        if highest * self.weight_decay >= 1:
+            raise ValueError("weight_decay times learning rate is the share that a step takes away; it must be below 1")
+        side = 32
+        for pixels in self.padding:
+            side = (side + 4 * pixels - 4) // 2  # two convolutions of 3 × 3, and a pooling
+        if side < 1:
+            raise ValueError(
+                "padding must leave a pixel of CONV-6's images after its last pair: 1 there, if nowhere else"
+            )
         if list(self.prune_after) != sorted({epoch for epoch in self.prune_after if 0 < epoch < self.epochs}):
             raise ValueError("prune_after needs rising epochs before the last one")
         return self
@@ -108,8 +130,8 @@ class When(Part):
     dataset: str | list[str] | None = None
     architecture: str | list[str] | None = None
     selection: str | list[str] | None = None
-    k_up_to: int | None = None
-    finetuned: bool | None = None
+    k_up_to: Annotated[int, Field(strict=True, ge=1)] | None = None
+    finetuned: StrictBool | None = None
 
     def matches(self, cell: Cell) -> bool:
         for axis in ("dataset", "architecture", "selection"):
@@ -176,7 +198,7 @@ def of(cell: Cell) -> Recipe:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         name = str(problem["loc"][0]) if problem["loc"] else "recipe"
-        mistake = Mistake(places.get(name, ()), f"{name} of {cell}: {problem['msg']}")
+        mistake = Mistake(places.get(name, ()), f"{name} of {cell}: {yaml_files.in_words(problem)}")
         raise document.at(mistake) from None
     if bool(recipe.prune_after) != (cell.parent is None and SELECTIONS[cell.selection].prunes):
         raise InputError(

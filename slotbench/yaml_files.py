@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import math
+import re
+import stat
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from slotbench.errors import InputError, unknown
 
 MAX_BYTES = 2**18
 MAX_DEPTH = 8
+
+CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False, ".inf": math.inf, ".nan": math.nan}
+WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+REAL = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?")
+OTHER_NUMBER = re.compile(
+    r"[-+]?(0[xX][0-9a-fA-F_]+|0[bBoO][0-9_]+|[0-9][0-9_]*(:[0-9]{1,2})*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?"
+)
+"""What some version of YAML, or a reader, takes for a number although it is not plain decimal: 010 is 8, 1:30 is 90."""
 
 Place = tuple[str | int, ...]
 """The keys and list positions that lead from the top of a document to one of its values."""
@@ -56,6 +68,8 @@ def read(path: Path) -> Document:
 
 def _text(path: Path) -> str:
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # opening a pipe would wait for a writer
+            raise InputError(f"{path}: not a regular file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
@@ -69,7 +83,7 @@ def _text(path: Path) -> str:
 
 class _Loader(yaml.SafeLoader):
     """YAML to nodes, which know their lines. What none needs is refused: aliases (with which a small
-    file could unfold into a huge one), tags, deep nesting, a key given twice."""
+    file could unfold into a huge one), tags, deep nesting, a key given twice, numbers that are not plain decimal."""
 
     depth = 0
 
@@ -95,16 +109,13 @@ class _Loader(yaml.SafeLoader):
         if isinstance(node, yaml.MappingNode):
             seen: dict[str, int] = {}
             for key, _ in node.value:
-                if not isinstance(key, yaml.ScalarNode):
+                if not isinstance(key, yaml.ScalarNode) or not isinstance(key.value, str):
                     raise _error("a key must be a name", key)
                 if key.value in seen:
                     raise _error(f"key '{key.value}': already given in line {seen[key.value]}", key)
                 seen[key.value] = key.start_mark.line + 1
-        elif isinstance(node, yaml.ScalarNode):
-            try:
-                node.value = self.construct_object(node)
-            except ValueError:
-                raise _error(f"'{node.value[:40]}': neither text nor a number", node) from None
+        elif isinstance(node, yaml.ScalarNode) and node.style is None:
+            node.value = _value(node)
         return node
 
 
@@ -112,9 +123,26 @@ def _error(problem: str, where: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=where.start_mark)
 
 
+def _value(node: yaml.ScalarNode) -> Any:
+    """What a scalar without quotes stands for, by YAML's core schema with decimal numbers alone."""
+    text = node.value
+    if text.lower() in CONSTANTS:
+        return CONSTANTS[text.lower()]
+    if WHOLE.fullmatch(text):
+        try:
+            return int(text)
+        except ValueError:  # thousands of digits
+            raise _error(f"'{text[:40]}': neither text nor a number", node) from None
+    if REAL.fullmatch(text):
+        return float(text)
+    if OTHER_NUMBER.fullmatch(text):
+        raise _error(f"'{text[:40]}': write a number in plain decimal, or text in quotes", node)
+    return text
+
+
 def _plain(node: yaml.Node) -> Any:
     if isinstance(node, yaml.MappingNode):
-        return {str(key.value): _plain(value) for key, value in node.value}
+        return {key.value: _plain(value) for key, value in node.value}
     return [_plain(item) for item in node.value] if isinstance(node, yaml.SequenceNode) else node.value
 
 
@@ -123,7 +151,7 @@ def _line(node: yaml.Node, place: Place) -> int:
     line = node.start_mark.line + 1
     for step in place:
         if isinstance(node, yaml.MappingNode):
-            pairs = [(key, value) for key, value in node.value if str(key.value) == step]
+            pairs = [(key, value) for key, value in node.value if key.value == step]
             if not pairs:
                 break
             line, node = pairs[0][0].start_mark.line + 1, pairs[0][1]
@@ -138,6 +166,8 @@ WORDS = {
     "model_type": "should have keys and values",
     "string_type": "should be a name",
     "int_type": "should be a whole number",
+    "float_type": "should be a number",
+    "bool_type": "should be true or false",
 }
 
 
@@ -165,5 +195,10 @@ def _first(error: ValidationError, model: type[BaseModel], parts: dict[str, type
     key = names[-1] if names else "the document"
     if kind == "too_short":
         return Mistake(place, f"{key}: an empty list")
-    words = WORDS.get(kind) or problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    return Mistake(place, f"{key}: {words}, not {str(problem['input'])[:40]!r}")
+    return Mistake(place, f"{key}: {in_words(problem)}")
+
+
+def in_words(problem: ErrorDetails) -> str:
+    """What a validation complains of: "should be a whole number, not 'eight'"."""
+    words = WORDS.get(problem["type"]) or problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    return words if problem["type"] == "value_error" else f"{words}, not {str(problem['input'])[:40]!r}"

@@ -64,6 +64,8 @@ def test_only_the_exact_path_of_a_cell_is_one(path):
         ({"selection": "gredy"}, "selection 'gredy': unknown; did you mean 'greedy'?"),
         ({"k": 0}, "k 0: a connection needs at least one option"),
         ({"selection": "learned"}, "k 8: selection 'learned' has no options; its k is 1"),
+        ({"k": 2**32}, "k 4294967296: more than"),
+        ({"seed": 2**32}, "seed 4294967296: more than"),
         ({"seed": -1}, "seed -1: a seed is 0 or more"),
         ({"finetune": "100"}, "finetune '100': expected 'none' or an epoch such as 'e100'"),
         ({"finetune": "e0"}, "finetune 'e0': expected 'none' or an epoch such as 'e100'"),

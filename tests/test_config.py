@@ -1,4 +1,6 @@
 import json
+import math
+import os
 import subprocess
 import sys
 import time
@@ -9,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from slotbench import config, recipes
+from slotbench import config, recipes, yaml_files
 from slotbench.cells import Cell
 from slotbench.config import Run, load
-from slotbench.errors import InputError
+from slotbench.errors import LONGEST, InputError
 from slotbench.selection import SELECTIONS
 
 ROOT = Path(__file__).parent.parent
@@ -130,6 +132,24 @@ def test_the_published_schema_is_that_of_the_code():
         ("k: [2, 8]", "k: [[2]]", "k: should be a whole number"),
         ("k: [2, 8]", "k: 99999999999999999999", "k: should be less than 4294967296"),
         ("k: [2, 8]", "k: " + "9" * 5000, "neither text nor a number (line 7)"),
+        ("k: [2, 8]", "k: 010", "'010': write a number in plain decimal, or text in quotes (line 7)"),
+        ("k: [2, 8]", "k: 0x10", "'0x10': write a number in plain decimal, or text in quotes (line 7)"),
+        ("k: [2, 8]", "k: 0o17", "'0o17': write a number in plain decimal"),
+        ("k: [2, 8]", "k: 0b11", "'0b11': write a number in plain decimal"),
+        ("k: [2, 8]", "k: 1_000", "'1_000': write a number in plain decimal"),
+        ("k: [2, 8]", "k: 1:30", "'1:30': write a number in plain decimal"),
+        ("k: [2, 8]", "k: 1:30:00.5", "'1:30:00.5': write a number in plain decimal"),
+        ("k: [2, 8]", "k: -0x" + "f" * 100_000, "write a number in plain decimal"),
+        ("k: [2, 8]", "k: 1" + ":59" * 50_000, "write a number in plain decimal"),
+        ("k: [2, 8]", "k: 1" + "_000" * 50_000, "write a number in plain decimal"),
+        ("k: [2, 8]", "k: 1e3", "k: should be a whole number, not '1000.0' (line 7)"),
+        ("k: [2, 8]", "k: yes", "k: should be a whole number, not 'yes' (line 7)"),
+        ("k: [2, 8]", "k: 2024-01-31", "k: should be a whole number, not '2024-01-31' (line 7)"),
+        ("seed: [0, 1]", "seed: 4294967296", "seed: should be less than 4294967296"),
+        ("k: [2, 8]", "? 3\n    : 4", "a key must be a name"),
+        ("k: [2, 8]", "? true\n    : 4", "a key must be a name"),
+        ("recipe: authors-code", "recipe: " + "x" * 100_000, "unknown; known are"),
+        ("recipe: authors-code", 'recipe: "a\\nb\\0c\\x85d"', "recipe 'a\\nb\\x00c\\x85d': unknown"),
         ("k: [2, 8]", "k: 2\n    k: 8", "key 'k': already given in line 7 (line 8)"),
         ("seed: [0, 1]", "seed: -1", "seed: should be greater than or equal to 0, not '-1' (line 8)"),
         ("seed: [0, 1]", "seed: *x", "alias '*x': write the value out instead (line 8)"),
@@ -159,7 +179,35 @@ def test_a_mistake_is_told_in_one_sentence_with_its_line(tmp_path, old, new, sen
         load(path)
     told = str(error.value).replace(f"{path}, line", "line")
     assert sentence in told
-    assert "\n" not in told
+    assert told.isprintable()
+    assert len(str(error.value)) <= LONGEST + 3
+
+
+@given(st.integers(-(10**30), 10**30), st.sampled_from(["{}", "{:+}", " {} "]))
+def test_plain_decimal_numbers_are_what_they_look_like(tmp_path_factory, number, form):
+    text = form.format(number)
+    document = yaml_files.read(written(tmp_path_factory.getbasetemp(), f"a: {text}\nb: '{text.strip()}'\n"))
+    assert document.plain == {"a": number, "b": text.strip()}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0", 0), ("-12", -12), ("1.5", 1.5), (".5", 0.5), ("1e3", 1000.0), ("1.0e-4", 1e-4), ("-2.5E+3", -2500.0),
+        ("true", True), ("False", False), ("~", None), ("null", None), (".inf", math.inf), ("no", "no"), ("on", "on"),
+        ("2024-01-31", "2024-01-31"), ("1.2.3", "1.2.3"), ("0abc", "0abc"), ("12ab", "12ab"), ("<<", "<<"), ("=", "="),
+        ("'010'", "010"), ('"0x10"', "0x10"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_a_file_is_taken_as_a_person_reads_it(tmp_path, text, value):
+    plain = yaml_files.read(written(tmp_path, f"a: {text}\n")).plain["a"]
+    assert (plain, type(plain)) == (value, type(value))
+
+
+def test_a_pipe_in_the_place_of_a_config_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "config.yaml")
+    with pytest.raises(InputError, match=r"config\.yaml: not a regular file"):
+        load(tmp_path / "config.yaml")
 
 
 @pytest.mark.parametrize(

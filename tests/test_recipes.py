@@ -1,6 +1,7 @@
 """Recipes say for every cell how it is trained, as the protocol's sources do, and refuse what they cannot say."""
 
 import itertools
+import re
 
 import pytest
 
@@ -125,6 +126,36 @@ def test_a_bad_recipe_is_refused_in_one_sentence_that_names_it(folder, text, wor
         recipes.of(Cell("own", "mnist", "lenet", "greedy", 8, "none", 0))
     assert "own" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", "10001"), ("epochs", "true"), ("epochs", '"2"'), ("epochs", "2.5"), ("epochs", "[2]"),
+        ("batch", str(2**62)), ("batch", "0"), ("threads", str(2**31)), ("threads", "true"),
+        ("learning_rate", "1.0e+300"), ("learning_rate", "9" * 400), ("learning_rate", "true"),
+        ("learning_rate", "'1'"),
+        ("weight_decay", "1.0e+300"), ("weight_decay", "20"), ("momentum", "1"), ("momentum", "-0.1"),
+        ("option_bound", "1.0e+300"), ("option_bound", "1.0e-300"), ("score_bounds", "[1.0e+300, 1]"),
+        ("score_bounds", "[1]"), ("score_bounds", "[1, 1, 1]"), ("dropout", "0.999999999"), ("pruned", "1"),
+        ("padding", "[-1, 1, 1]"), ("padding", "[0, 0, 0]"), ("padding", f"[{2**40}, 1, 1]"),
+        ("checkpoints", "[0]"), ("checkpoints", "[1.5]"), ("checkpoints", str(list(range(1, 2000)))),
+        ("prune_after", "[-1]"), ("flip", "'yes'"), ("flip", "1"), ("nesterov", "yes"), ("deterministic", "0"),
+        ("schedule", "{kind: warm-restarts, epochs: [0]}"),
+        ("schedule", "{kind: warm-restarts, epochs: [2], factor: 0}"),
+        ("schedule", "{kind: warm-restarts, epochs: [2], factor: 1.0e+300}"),
+        ("schedule", "{kind: steps, epochs: [-1]}"),
+        ("schedule", f"{{kind: steps, epochs: {list(range(1, 200))}, factor: 1000}}"), ("schedule", "{factor: .inf}"),
+    ],
+)  # fmt: skip
+def test_what_no_training_could_stand_is_refused_before_it_with_its_line(folder, name, value):
+    text = GOOD.replace("evaluate_by: sampling}", "evaluate_by: sampling") + f"  , {name}: {value}}}\n"
+    if f"{name}: " in GOOD:
+        text = re.sub(rf"\b{name}: (\[.*?\]|[^,}}]+)", f"{name}: {value}", GOOD)
+    (folder / "own.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"\b(own/|recipe of own/).*own\.yaml, line [1-3]\)") as caught:
+        recipes.of(Cell("own", "mnist", "lenet", "greedy", 8, "none", 0))
+    assert str(caught.value).isprintable()
 
 
 def test_a_lottery_ticket_needs_epochs_to_be_pruned_after(folder):

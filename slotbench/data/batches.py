@@ -147,6 +147,10 @@ def permutation(size: int, purpose: str, *key: int) -> npt.NDArray[np.int64]:
 
 
 def raw_bits(size: int, purpose: str, *key: int) -> npt.NDArray[np.uint64]:
-    """`size` words of 64 random bits, a function of the purpose and the key (integers of 0 or more)."""
+    """`size` words of 64 random bits, a function of the purpose and the key (integers from 0 to 2³² - 1)."""
+    if not all(0 <= part < 2**32 for part in key):  # NumPy splits a larger one into words: (2³² + 5, 0) would be (5, 1)
+        raise ValueError(
+            f"{purpose} {key}: seed and epoch are from 0 to {2**32 - 1}; larger ones repeat small ones' draws"
+        )
     stream = np.random.Philox(np.random.SeedSequence([int.from_bytes(purpose.encode()), *key]))
     return stream.random_raw(size)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from slotbench.cells import Cell
+from slotbench.cells import LIMIT, Cell
 from slotbench.errors import InputError
 from slotbench.files import atomic
 
@@ -31,9 +31,9 @@ class CellName(Part):
     dataset: str
     architecture: str
     selection: str
-    k: int = Field(ge=1)
+    k: int = Field(ge=1, lt=LIMIT)
     finetune: str
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=LIMIT)
 
 
 class TestAccuracy(Part):

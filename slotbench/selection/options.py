@@ -41,6 +41,12 @@ class Options:
     score_bound: float
     sharing: Sharing | None = None
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**32:  # NumPy splits a larger one into words: (2³² + 5, 0) would be (5, 1)
+            raise ValueError(
+                f"seed {self.seed}: from 0 to {2**32 - 1}; a larger seed would repeat what small ones draw"
+            )
+
     def blocks(self) -> Iterator[tuple[int, Float32, Float32]]:
         """(first row, options [rows, K], initial scores [rows, K]), over all connections in order."""
         # Two numbers come out of each 64-bit draw: an even count of rows leaves none over.

@@ -89,6 +89,13 @@ def test_the_order_depends_on_seed_and_epoch_only(device):
     assert reference not in (order(3, 8), order(4, 7), order(7, 3))
 
 
+@pytest.mark.parametrize("key", [(2**32, 1), (2**32 + 5, 1), (-1, 1), (0, 2**32)])
+def test_seeds_and_epochs_that_would_repeat_the_draws_of_small_ones_are_refused(key):
+    batches.raw_bits(8, "shuffle", 2**32 - 1, 1)
+    with pytest.raises(ValueError, match="from 0 to 4294967295"):
+        batches.raw_bits(8, "shuffle", *key)
+
+
 def test_draws_stay_what_they_were_when_libraries_change():
     assert permutation(10, "shuffle", 0, 0).tolist() == SHUFFLED
     held = held_out(60_000, 0.15, "validation split")[1]

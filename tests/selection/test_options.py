@@ -39,6 +39,14 @@ def test_seeds_and_layers_are_independent_and_repeatable():
     assert abs(np.corrcoef(first.ravel(), drawn().whole()[1].ravel())[0, 1]) < 0.02
 
 
+def test_a_seed_that_would_repeat_the_stream_of_a_small_one_is_refused():
+    """NumPy takes 2³² + 5 for two words, so that its layer 0 would draw what layer 1 of seed 5 draws."""
+    drawn(seed=2**32 - 1).whole()
+    for seed in (-1, 2**32, 2**32 + 5, 2**64):
+        with pytest.raises(ValueError, match=f"seed {seed}: from 0 to 4294967295"):
+            Greedy([torch.empty(4, 3)], k=2, seed=seed, lr=0.1)
+
+
 def test_a_seed_means_the_same_network_with_every_version_of_every_library():
     """Philox's raw stream is promised by NumPy; these numbers hold us to it, on every machine."""
     weights, scores = drawn(k=2).whole()
