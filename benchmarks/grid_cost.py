@@ -31,8 +31,8 @@ sys.path.insert(0, str(ROOT))
 
 from slotbench import config  # noqa: E402
 from slotbench.training.device import device_name, prepare  # noqa: E402
-from tests import synthetic  # noqa: E402
-from tests.test_workflow import Tree  # noqa: E402
+from tests.support import synthetic  # noqa: E402
+from tests.support.project import Tree  # noqa: E402
 
 PLANNED = 10_000
 STEP = """about: one step

@@ -3,8 +3,8 @@
     python benchmarks/step_cost.py [--architecture lenet --k 2 8 64 128 --threads 1 --json FILE]
 
 All contenders of a network train in one process, in turns, on the same random images; a figure is the median over
-the turns. "plain" is torch.optim.SGD on the same network; "textbook" is tests/oracle.py in float32, left out where its
-scores would not fit. "torch alone" is ours without the compiled step.
+the turns. "plain" is torch.optim.SGD on the same network; "textbook" is tests/support/oracle.py in float32, left
+out where its scores would not fit. "torch alone" is ours without the compiled step.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from slotbench.selection.options import draw
 from slotbench.selection.probabilistic import Probabilistic
 from slotbench.selection.slots import SQRT3
 from slotbench.training.device import device_name, prepare
-from tests.oracle import Textbook
+from tests.support.oracle import Textbook
 
 SETTINGS = {"lr": 0.1, "momentum": 0.9}
 TEXTBOOK_BYTES = 2 * 2**30

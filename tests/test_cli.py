@@ -2,19 +2,12 @@
 
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from slotbench.results.records import read
-
-ROOT = Path(__file__).parent.parent
-SLOTBENCH = Path(sys.executable).with_name("slotbench")
-
-
-def slotbench(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([SLOTBENCH, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+from tests.support.command import slotbench
 
 
 def train(record: Path, data: Path, **changes: str) -> subprocess.CompletedProcess[str]:

@@ -17,8 +17,8 @@ from slotbench.cells import Cell
 from slotbench.results.records import read, write
 from slotbench.selection.options import Options
 from slotbench.selection.staircase import build
-from tests import synthetic
-from tests.test_workflow import Tree
+from tests.support import synthetic
+from tests.support.project import Tree
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "config" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

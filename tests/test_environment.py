@@ -1,23 +1,19 @@
 """One list of dependencies in three files: pyproject.toml, constraints.txt (pip), environment.yml (conda)."""
 
 import itertools
-import re
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REQUIRED = [*map(Requirement, PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"])]
 CONDA_NAMES = {"torch": "pytorch"}
 CONDA_ONLY = {"python", "make", "pip"}
-
-
-def normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def conda() -> dict[str, Requirement]:
@@ -41,5 +37,5 @@ EXTRAS = PROJECT["optional-dependencies"].values()
 @pytest.mark.parametrize("required", sorted({*REQUIRED, *map(Requirement, itertools.chain(*EXTRAS))}, key=str), ids=str)
 def test_every_dependency_is_pinned_to_a_version_within_its_bounds(required):
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
-    version = {normal(name): pin for name, pin in pins.items()}[normal(required.name)]
+    version = {canonicalize_name(name): pin for name, pin in pins.items()}[canonicalize_name(required.name)]
     assert version in required.specifier

@@ -5,82 +5,15 @@ import os
 import random
 import re
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from slotbench import config, recipes
+from slotbench import config
 from slotbench.cells import Cell
-from slotbench.results import provenance, records
-from tests import synthetic
+from tests.support.project import CELLS, ROOT, Tree, cells_of
 
-ROOT = Path(__file__).parent.parent
-CELLS = config.load(ROOT / "config" / "quick.yaml").cells()
 GREEDY = Cell("quick", "digits", "lenet", "greedy", 8, "none", 0)
 FINETUNED = Cell("quick", "digits", "lenet", "greedy", 8, "e4", 0)
-
-
-class Tree:
-    """A copy of the project without its results, and Snakemake in it."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        hidden = shutil.ignore_patterns("__pycache__")
-        for name in ("workflow", "profiles", "config", "slotbench"):
-            shutil.copytree(ROOT / name, folder / name, ignore=hidden)
-        shutil.copy(ROOT / "Snakefile", folder)
-
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | {
-            "PYTHONPATH": str(self.folder),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        }
-        command = [sys.executable, "-m", "snakemake", *arguments]
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True)
-
-    def planned(self, *arguments: str) -> dict[str, set[str]]:
-        """What a dry run says it would run: the first output of each job, by rule."""
-        done = self.snakemake("-n", *arguments)
-        assert done.returncode == 0, done.stderr
-        plan: dict[str, set[str]] = {}
-        for rule, output in re.findall(
-            r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    output: ([^\s,]+)", done.stdout + done.stderr, re.M
-        ):
-            plan.setdefault(rule, set()).add(output)
-        return plan
-
-    def trained(self, *arguments: str) -> set[Cell]:
-        return cells_of(self.planned(*arguments))
-
-    def record(self, cell: Cell) -> Path:
-        return self.folder / "results" / "quick" / "cells" / cell.path
-
-    def finish(self, cells=CELLS) -> None:
-        """Records of `cells` as today's code and recipes would make them, with checkpoints and data."""
-        (self.folder / "data").mkdir(exist_ok=True)
-        (self.folder / "data" / "digits.safetensors").touch()
-        for cell in cells:
-            record, recipe = synthetic.record(cell), recipes.of(cell)
-            made_by = {"fingerprint": provenance.fingerprint(cell), "started_from": "0" * 64 if cell.parent else None}
-            record = record.model_copy(
-                update={
-                    "recipe": json.loads(recipe.model_dump_json()),
-                    "provenance": record.provenance.model_copy(update=made_by),
-                    "weights": {f"e{epoch}": "0" * 64 for epoch in recipe.checkpoints},
-                }
-            )
-            records.write(record, self.record(cell))
-            for name in record.weights:
-                path = records.weights_path(self.record(cell), name)
-                path.parent.mkdir(exist_ok=True)
-                path.touch()
-
-
-def cells_of(plan: dict[str, set[str]]) -> set[Cell]:
-    """The cells that a plan trains, finetuned ones too."""
-    return {Cell.from_path(path) for rule in ("train", "finetune") for path in plan.get(rule, ())}
 
 
 QUICK = ("--configfile", "config/quick.yaml")

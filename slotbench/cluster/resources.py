@@ -1,7 +1,7 @@
 """What a cell needs of the machine that trains it, told to schedulers before it starts: memory and minutes.
 
 From what the reference records measured, and generously: a job that asks for too much waits a little, one that asks for
-too little is killed. tests/test_resources.py holds this to every committed record.
+too little is killed. tests/committed/test_resources.py holds this to every committed record.
 """
 
 from __future__ import annotations

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from slotbench.cluster import gpu_lease
-from tests.test_cli import SLOTBENCH
+from tests.support.command import SLOTBENCH
 
 HOLDER = """
 import os, sys
 from pathlib import Path
 from slotbench.cluster import gpu_lease
-from tests.test_cli import SLOTBENCH
+from tests.support.command import SLOTBENCH
 device = gpu_lease.take({share})
 Path("{said}").write_text(f"{{device}} {{os.environ['CUDA_VISIBLE_DEVICES']!r}}")
 sys.stdin.read()

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from slotbench.cluster import gpu_lease
-from tests.test_cli import SLOTBENCH
-from tests.test_workflow import CELLS, Tree
-from tests.training.test_session import same
+from tests.support.command import SLOTBENCH
+from tests.support.project import CELLS, Tree
+from tests.support.records import same
 
 pytestmark = pytest.mark.cluster
 

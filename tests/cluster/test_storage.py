@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from slotbench import config
-from tests.test_environment import normal
-from tests.test_workflow import ROOT, Tree
-from tests.training.test_session import same
+from tests.support.project import ROOT, Tree
+from tests.support.records import same
 
 pytestmark = pytest.mark.cluster
 
@@ -127,14 +127,14 @@ def test_networks_with_convolutions_ask_for_a_gpu_on_a_cluster_and_lenet_does_no
 def reached(requirement: Requirement) -> set[str]:
     """The packages that installing `requirement` installs, here."""
     found: set[str] = set()
-    waiting = [(normal(requirement.name), extra) for extra in ("", *requirement.extras)]
+    waiting = [(canonicalize_name(requirement.name), extra) for extra in ("", *requirement.extras)]
     seen = set(waiting)
     while waiting:
         name, extra = waiting.pop()
         found.add(name)
         for one in map(Requirement, metadata.requires(name) or []):
             if one.marker is None or one.marker.evaluate({"extra": extra}):
-                new = {(normal(one.name), more) for more in ("", *one.extras)} - seen
+                new = {(canonicalize_name(one.name), more) for more in ("", *one.extras)} - seen
                 seen |= new
                 waiting += new
     return found
@@ -145,7 +145,9 @@ def test_the_image_has_the_torch_and_all_the_packages_that_constraints_name():
     pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split())
     assert re.findall(r"^ARG PYTORCH=([\d.]+)-", text, re.M) == [pins["torch"]]
     (extra,) = re.findall(r"--constraint constraints.txt --editable '\.\[(\w+)\]'$", text, re.M)
-    unpinned = reached(Requirement(f"slotbench[{extra}]")) - set(map(normal, pins)) - {"slotbench", "setuptools"}
+    unpinned = (
+        reached(Requirement(f"slotbench[{extra}]")) - set(map(canonicalize_name, pins)) - {"slotbench", "setuptools"}
+    )
     # torch's own: the image has those of its GPU's libraries, another torch others or none
     assert {name for name in unpinned if not name.startswith(("nvidia-", "cuda-", "triton"))} == set()
     for sources in re.findall(r"^COPY (.*) \S+$", text, re.M):

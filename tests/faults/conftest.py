@@ -1,6 +1,6 @@
 import pytest
 
-from tests.faults.program import Program
+from tests.support.program import Program
 
 
 @pytest.fixture(scope="session")

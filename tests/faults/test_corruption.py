@@ -15,10 +15,9 @@ from pydantic import ValidationError
 from slotbench.cells import Cell
 from slotbench.config import Run
 from slotbench.results import records, table
-from tests import synthetic
-from tests.faults.program import CELLS, cell, ended, epoch_of, refused, states, training_begun
-from tests.results.test_records import mutated
-from tests.training.test_session import same
+from tests.support import synthetic
+from tests.support.program import CELLS, cell, ended, epoch_of, refused, states, training_begun
+from tests.support.records import mutated, same
 
 GREEDY = CELLS["greedy"]
 

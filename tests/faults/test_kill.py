@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from tests.faults.program import CELLS, ended, states, until
-from tests.training.test_session import same
+from tests.support.program import CELLS, ended, states, until
+from tests.support.records import same
 
 KILLS = int(os.environ.get("SLOTBENCH_KILLS", "6"))
 

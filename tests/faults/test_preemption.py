@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.faults.program import CELLS, EPOCHS, cell, ended, epoch_of, states, training_begun
-from tests.training.test_session import same
+from tests.support.program import CELLS, EPOCHS, cell, ended, epoch_of, states, training_begun
+from tests.support.records import same
 
 NEVER = {"SLOTBENCH_RESUME_SECONDS": "3600"}
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from slotbench.cells import Cell
-from tests.faults.program import Program
+from tests.support.program import Program
 
 CONFIG = """run: edits
 recipe: quick

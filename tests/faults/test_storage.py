@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.program import Program, cell, ended, refused, states, training_begun
-from tests.training.test_session import same
+from tests.support.program import Program, cell, ended, refused, states, training_begun
+from tests.support.records import same
 
 CELL = cell(k=8)
 

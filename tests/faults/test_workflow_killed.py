@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.faults.program import Program, cell, ended, states, until
-from tests.training.test_session import same
+from tests.support.program import Program, cell, ended, states, until
+from tests.support.records import same
 
 CELL = cell(k=8)
 RECORD = f"results/killed/cells/{CELL.path}"

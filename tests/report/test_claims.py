@@ -19,9 +19,9 @@ from slotbench.errors import InputError
 from slotbench.report import claims, page
 from slotbench.results import published, records, table
 from slotbench.selection import SELECTIONS
-from tests import synthetic
-from tests.report.test_page import Page, local
-from tests.test_cli import slotbench
+from tests.support import synthetic
+from tests.support.command import slotbench
+from tests.support.pages import Page, local
 
 FILE = claims.load()
 IDS = [

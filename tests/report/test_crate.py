@@ -11,9 +11,9 @@ pytest.importorskip("rocrate", reason="the extra `crate` is not installed")
 
 from rocrate.rocrate import ROCrate
 
-from tests import synthetic
-from tests.report.test_page import Page, local, rendered
-from tests.test_cli import slotbench
+from tests.support import synthetic
+from tests.support.command import slotbench
+from tests.support.pages import Page, local, rendered
 
 
 def test_a_crate_has_records_table_and_report_and_says_which_code_made_them(tmp_path):

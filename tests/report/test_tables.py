@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from slotbench.report import tables
 from slotbench.results import records, table
-from tests import synthetic
+from tests.support import synthetic
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ import pytest
 from slotbench import config
 from slotbench.cells import Cell
 from slotbench.results import records, status, table
-from tests import synthetic
-from tests.report.test_page import panels_of, rendered
-from tests.test_cli import SLOTBENCH, slotbench
-from tests.test_workflow import Tree
+from tests.support import synthetic
+from tests.support.command import SLOTBENCH, slotbench
+from tests.support.pages import panels_of, rendered
+from tests.support.project import Tree
 
 CELLS = [
     Cell("quick", "digits", "lenet", "greedy", 8, "none", 0),

@@ -10,7 +10,7 @@ from slotbench import recipes
 from slotbench.cells import Cell
 from slotbench.results import provenance, records
 from slotbench.results.provenance import fingerprint, stale
-from tests.synthetic import record
+from tests.support.synthetic import record
 
 CELLS = {
     selection: Cell("quick", "digits", "lenet", selection, 2 if selection != "learned" else 1, "none", 0)

@@ -11,7 +11,8 @@ from slotbench.cells import Cell
 from slotbench.errors import InputError
 from slotbench.files import atomic
 from slotbench.results.records import MAX_BYTES, Record, read, text, write
-from tests.synthetic import record
+from tests.support.records import mutated
+from tests.support.synthetic import record
 
 SYNTHETIC = record(Cell("paper", "mnist", "lenet", "greedy", 8, "none", 0))
 SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "record.schema.json"
@@ -71,21 +72,6 @@ def test_a_missing_and_an_enormous_record_are_refused(tmp_path):
         file.truncate(MAX_BYTES + 1)
     with pytest.raises(InputError, match="larger than any record"):
         read(tmp_path / "huge.json")
-
-
-def mutated(value, draw):
-    """`value` with one thing changed somewhere in it."""
-    junk = st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.just([]), st.just({})
-    )
-    if isinstance(value, dict) and value and draw(st.booleans()):
-        key = draw(st.sampled_from(sorted(value)))
-        kind = draw(st.sampled_from(["deeper", "drop", "rename"]))
-        rest = {name: one for name, one in value.items() if name != key}
-        if kind == "deeper":
-            return value | {key: mutated(value[key], draw)}
-        return rest if kind == "drop" else rest | {key + "_": value[key]}
-    return draw(junk)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -15,7 +15,7 @@ from slotbench import config
 from slotbench.cells import Cell
 from slotbench.errors import InputError
 from slotbench.results import records, table
-from tests import synthetic
+from tests.support import synthetic
 
 
 @pytest.fixture

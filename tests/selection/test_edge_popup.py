@@ -14,7 +14,7 @@ from slotbench import recipes
 from slotbench.cells import Cell
 from slotbench.selection.edge_popup import EdgePopup, largest
 from slotbench.training import session
-from tests.selection.subnetwork import side_by_side, straight_through
+from tests.support.subnetwork import side_by_side, straight_through
 
 
 def kaiming_deviation(weight: Tensor) -> float:

@@ -7,85 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn import functional
 
-from slotbench.selection import greedy, kernel
-from slotbench.selection.greedy import Greedy, climb_densely
+from slotbench.selection.greedy import Greedy
 from slotbench.selection.options import Options
-from tests.oracle import Textbook
+from tests.support.textbook import SCHEDULES, compare
 
-SCHEDULES = {
-    "constant": lambda optimizer: torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0),
-    "cosine": lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=20, T_mult=2),
-    "step": lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, step_size=30, gamma=0.1),
-}
-
-
-@pytest.fixture(params=["compiled", "without a compiler", "as on an accelerator"], autouse=True)
-def every_path(request, monkeypatch):
-    """Every statement here holds with the compiled step, without, and for the climb of an accelerator."""
-    if request.param == "compiled":
-        if kernel.library() is None:
-            pytest.skip("no C compiler on this machine")
-        return
-    monkeypatch.setattr(kernel, "library", lambda: None)
-    if request.param == "as on an accelerator":
-        monkeypatch.setattr(
-            greedy, "climb", lambda weight, b, a, climber, everywhere=False: climb_densely(weight, b, abs(a), climber)
-        )
-
-
-def network(kind: str) -> nn.Sequential:
-    torch.manual_seed(0)
-    if kind == "linear":
-        layers = [nn.Flatten(), nn.Linear(64, 20, bias=False), nn.ReLU(), nn.Linear(20, 10, bias=False)]
-    else:
-        layers = [
-            nn.Conv2d(1, 6, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(6, 8, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(32, 10, bias=False),
-        ]  # fmt: skip
-    model = nn.Sequential(*layers).double()
-    if kind == "flat":  # all layers in one buffer, as fused optimizers and data-parallel training keep them
-        weights = list(model.parameters())
-        buffer = nn.utils.parameters_to_vector(weights).detach()
-        for weight, part in zip(weights, buffer.split([weight.numel() for weight in weights]), strict=True):
-            weight.data = part.view(weight.shape)
-    return model.to(memory_format=torch.channels_last) if kind == "channels-last" else model
-
-
-def compare(
-    kind: str,
-    k: int,
-    steps: int,
-    schedule: str = "constant",
-    rule: type[Greedy] = Greedy,
-    seed: int | None = None,
-    **sgd,
-) -> Greedy:
-    """Trains two copies of a network side by side and asserts that nothing that is selected ever differs."""
-    ours = network(kind)
-    theirs = copy.deepcopy(ours)
-    slots = rule(ours.parameters(), k=k, seed=k if seed is None else seed, **sgd)
-    textbook = Textbook(list(theirs.parameters()), list(slots.options.values()), **sgd)
-    schedulers = [SCHEDULES[schedule](optimizer) for optimizer in (slots, textbook.optimizer)]
-    generator = torch.Generator().manual_seed(7)
-    moved = 0
-    for step in range(steps):
-        images = torch.rand(16, 1, 8, 8, generator=generator, dtype=torch.float64)
-        images[:, :, 0] = 0  # as MNIST's border: connections whose gradient is always 0
-        labels = torch.randint(10, (16,), generator=generator)
-        before = [weight.detach().clone() for weight in ours.parameters()]
-        for model, optimizer in ((ours, slots), (theirs, textbook)):
-            model.zero_grad()
-            functional.cross_entropy(model(images), labels).backward()
-            optimizer.step()
-        for weight, expected, old in zip(ours.parameters(), theirs.parameters(), before, strict=True):
-            assert torch.equal(weight, expected), f"step {step}: {(weight != expected).sum()} selections differ"
-            moved += int((weight != old).sum())
-        for scheduler in schedulers:
-            scheduler.step()
-    assert moved or k == 1, "nothing was ever selected anew: the comparison shows nothing"
-    return slots
+pytestmark = pytest.mark.usefixtures("every_path")
 
 
 @pytest.mark.parametrize("kind", ["linear", "convolutional", "channels-last", "flat"])

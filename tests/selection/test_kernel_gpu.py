@@ -14,7 +14,7 @@ pytest.importorskip("triton", reason="Triton is not on this machine; it comes wi
 
 from slotbench.selection import kernel, kernel_gpu
 from slotbench.selection.greedy import Greedy
-from tests.selection.test_greedy import compare
+from tests.support.textbook import compare
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

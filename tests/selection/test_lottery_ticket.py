@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from slotbench.selection.learned import Learned
 from slotbench.selection.lottery_ticket import LotteryTicket
-from tests.selection.subnetwork import network
+from tests.support.networks import network
 
 STEPS = 25
 
@@ -39,7 +39,7 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, masks: list[Tensor
 @pytest.mark.parametrize("sgd", [{}, {"weight_decay": 1e-2, "nesterov": True}], ids=["plain", "decay"])
 def test_trains_what_its_definition_trains(kind, sgd):
     settings = {"lr": 0.1, "momentum": 0.9, **sgd}
-    ours, theirs = network(kind), network(kind)
+    ours, theirs = network(kind, classes=9), network(kind, classes=9)
     ticket = LotteryTicket(ours.parameters(), seed=3, **settings)
     Learned(theirs.parameters(), seed=3, lr=0.1)
     initial = [parameter.detach().clone() for parameter in theirs.parameters()]

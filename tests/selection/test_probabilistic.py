@@ -10,7 +10,7 @@ from torch import nn
 
 from slotbench.selection import kernel
 from slotbench.selection.probabilistic import Probabilistic, uniform
-from tests.oracle import Textbook
+from tests.support.oracle import Textbook
 
 
 @pytest.fixture(params=["compiled", "torch alone"], autouse=True)

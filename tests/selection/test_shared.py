@@ -10,7 +10,10 @@ from torch import nn
 from slotbench.selection.options import glorot_deviation
 from slotbench.selection.shared import SharedByLayer, SharedByNetwork
 from slotbench.training.device import state_bytes
-from tests.selection.test_greedy import compare, every_path, network  # noqa: F401 - a fixture for every test here
+from tests.support.networks import network
+from tests.support.textbook import compare
+
+pytestmark = pytest.mark.usefixtures("every_path")
 
 RULES = [SharedByLayer, SharedByNetwork]
 SEED = 11

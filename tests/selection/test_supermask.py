@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from slotbench.selection.options import glorot_deviation
 from slotbench.selection.supermask import Supermask
-from tests.selection.subnetwork import side_by_side, straight_through
+from tests.support.subnetwork import side_by_side, straight_through
 
 
 def drawn(score: Tensor, weight: Tensor) -> Tensor:

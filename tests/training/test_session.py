@@ -1,6 +1,5 @@
 """A cell from recipe to record: real training on real digits."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from slotbench.errors import InputError
 from slotbench.results.records import Record, read, weights_path
 from slotbench.selection.options import draw
 from slotbench.training import session
+from tests.support.records import same
 
 RECIPE = """about: a test's own
 base:
@@ -70,18 +70,6 @@ def cell(selection: str = "greedy", k: int = 8, finetune: str = "none", seed: in
 
 def run(one: Cell, out: Path, data: Path, parent: Path | None = None, progress=lambda *_: None) -> Record:
     return session.train(one, out, data, parent, progress)
-
-
-def same(one: Path, other: Path) -> None:
-    """Equal weights to the bit, equal records but for costs and the time of day."""
-    records = [json.loads(path.read_text()) for path in (one, other)]
-    for record in records:
-        del record["costs"], record["provenance"]["finished"], record["provenance"]["sha256"]
-    assert records[0] == records[1]
-    for name in records[0]["weights"]:
-        weights = [load_file(weights_path(path, name)) for path in (one, other)]
-        assert weights[0].keys() == weights[1].keys()
-        assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
 @pytest.mark.parametrize(("selection", "k"), [("greedy", 8), ("probabilistic", 4), ("learned", 1)])

@@ -13,13 +13,8 @@ from PIL import Image
 from slotbench.report import figures
 from slotbench.report.figures import costs, parts, style
 from slotbench.results import published, table
-from tests import synthetic
-
-
-def collected(folder, cells, without=()):
-    run = synthetic.SyntheticRun("made-up", "authors-code", cells)
-    synthetic.train(folder, run, without=without)
-    return table.collect(run, folder)
+from tests.support import synthetic
+from tests.support.drawing import collected, draw
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +62,6 @@ def test_other_recipes_enter_only_their_own_figure(whole):
         assert set(entry.rows(whole)["recipe"]) == (
             {"authors-code", "paper"} if entry.name == "recipes" else {"authors-code"}
         )
-
-
-def draw(name, cells):
-    with mpl.rc_context(style.STYLE):
-        entry = figures.FIGURES[name]
-        rows = entry.rows(cells)
-        return entry.draw(rows[rows["status"] == "done"])
 
 
 def test_points_and_intervals_are_the_tables(whole):

@@ -9,8 +9,8 @@ import pytest
 from slotbench.report import figures
 from slotbench.report.figures import costs, style
 from slotbench.results.table import summary
-from tests import synthetic
-from tests.report.figures.test_registry import collected, draw
+from tests.support import synthetic
+from tests.support.drawing import collected, draw
 
 
 @pytest.fixture(scope="module")

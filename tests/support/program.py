@@ -7,8 +7,8 @@ from pathlib import Path
 from subprocess import PIPE, CompletedProcess, Popen
 
 from slotbench.cells import Cell
-from tests.test_cli import SLOTBENCH
-from tests.test_workflow import Tree
+from tests.support.command import SLOTBENCH
+from tests.support.project import Tree
 
 EPOCHS = 16
 RECIPE = f"""about: a few seconds of training, for faults to happen in

@@ -10,7 +10,7 @@ import pytest
 
 from slotbench.report import page
 from slotbench.results import table
-from tests import synthetic
+from tests.support import synthetic
 
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
@@ -18,7 +18,7 @@ if CHROMIUM is None:
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (pip install -e .[browser])")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install -e .[browser]")
 
-REFERENCE = Path(__file__).parents[1] / "report" / "reference" / "index.html"
+REFERENCE = Path(__file__).parents[2] / "report" / "reference" / "index.html"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 SIZES = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}

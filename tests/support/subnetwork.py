@@ -9,19 +9,7 @@ from torch.nn import functional
 
 from slotbench.selection.greedy import Greedy
 from slotbench.selection.subnetwork import Subnetwork
-
-
-def network(kind: str) -> nn.Sequential:
-    torch.manual_seed(0)
-    if kind == "linear":
-        layers = [nn.Flatten(), nn.Linear(64, 20, bias=False), nn.ReLU(), nn.Linear(20, 10, bias=False)]
-    else:
-        layers = [
-            nn.Conv2d(1, 6, 3, padding=1, bias=False), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(6, 8, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(32, 9, bias=False),
-        ]  # fmt: skip
-    model = nn.Sequential(*layers).double()
-    return model.to(memory_format=torch.channels_last) if kind == "channels-last" else model
+from tests.support.networks import network
 
 
 def signs(model: nn.Module, seed: int) -> list[Tensor]:
@@ -48,7 +36,7 @@ def side_by_side(
 
     `mask` is what a layer's fixed weights are multiplied by, in terms of its scores and of the weights of `rule`.
     """
-    ours, theirs = network(kind), network(kind)
+    ours, theirs = network(kind, classes=9), network(kind, classes=9)
     fixed = [sign * magnitude(sign) for sign in signs(ours, seed=4)]
     optimizer = rule(ours.parameters(), seed=4, **sgd)
     layers = list(ours.parameters())

@@ -1,0 +1,19 @@
+"""The tables of measurements in the docs, and the study of a distance, are what the committed files say."""
+
+import json
+
+import pytest
+
+from benchmarks import study, tables
+from tests.support.project import ROOT
+
+PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if "<!-- measured: " in page.read_text()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_table_says_what_was_measured(page):
+    assert tables.filled(page.read_text()) == page.read_text(), "run python benchmarks/tables.py"
+
+
+def test_the_study_of_a_distance_is_what_the_committed_records_say():
+    assert json.loads((ROOT / "benchmarks" / "study.json").read_text()) == study.rows()
