@@ -28,6 +28,7 @@ from rich.table import Table
 from slotbench import recipes
 from slotbench.cells import Cell
 from slotbench.data import batches
+from slotbench.training.checkpoint import state_of
 from slotbench.training.device import device_name, prepare
 from slotbench.training.session import Session
 
@@ -95,7 +96,7 @@ def cells(epochs: int, data: batches.Data, device: torch.device) -> dict[str, fl
             began = time.perf_counter()
             session.train_epoch()
             session.evaluate()
-            session.state(0.0)
+            state_of(session, {}, 0.0)
             spent[name] += time.perf_counter() - began
     found = {f"{name}, {epochs} epochs, all included": making[name] + spent[name] for name in CELLS}
     for name in CELLS:

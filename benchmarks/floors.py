@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from slotbench import architectures
 from slotbench.architectures import ARCHITECTURES
 from slotbench.training.device import device_name, prepare
-from slotbench.training.session import flops_per_image
+from slotbench.training.record_of_session import flops_per_image
 
 BATCH = 128
 PLAIN, GREEDY = 20, 28

@@ -21,7 +21,7 @@ from slotbench.files import atomic
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from slotbench.training.session import Progress
+    from slotbench.training.train import Progress
 
 app = typer.Typer(
     help="Selecting random weights: train cells of the grid, collect their records, render the report.",
@@ -77,10 +77,10 @@ def train(
     gpu_lease.take(gpu_share)
 
     with lasting():
-        from slotbench.training import session
+        from slotbench.training.train import train_cell
 
     with progress_bar(str(cell)) as progress, failure_noted(out):
-        record = session.train(cell, out, data_dir, parent, progress)
+        record = train_cell(cell, out, data_dir, parent, progress)
     results = record.results
     print(
         f"{cell}: {record.status}, test accuracy {100 * results.test_accuracy:.2f} % at epoch {results.best_epoch} "
@@ -105,7 +105,7 @@ def run(
 
     with lasting():
         from slotbench.results import provenance
-        from slotbench.training import session
+        from slotbench.training.train import train_cell
 
     def stop(_number: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGTERM)
@@ -118,7 +118,7 @@ def run(
             continue
         parent = None if cell.parent is None else provenance.parent_of(out)
         with progress_bar(str(cell)) as progress, failure_noted(out):
-            record = session.train(cell, out, data_dir, parent, progress)
+            record = train_cell(cell, out, data_dir, parent, progress)
         print(f"{cell}: {record.status}, {100 * record.results.test_accuracy:.2f} %", flush=True)
     signal.setitimer(signal.ITIMER_REAL, 0)
 

@@ -6,6 +6,7 @@ A state is named by its epoch and its own SHA-256, so that a damaged one is foun
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import hashlib
 import json
@@ -24,6 +25,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from slotbench.files import atomic
+from slotbench.results import provenance
+from slotbench.training.device import device_name
+from slotbench.training.session import Session
 
 KEPT = 2
 """States that stay: the newest, and the one before it in case the newest is damaged."""
@@ -36,6 +40,64 @@ class State(NamedTuple):
     tensors: dict[str, Tensor]
     rest: dict[str, Any]
     """what no tensor holds, as JSON can"""
+
+
+def identity(session: Session) -> dict[str, Any]:
+    """What a state must agree in with the cell that takes it up."""
+    return {
+        "cell": str(session.cell),
+        "recipe": json.loads(session.recipe.model_dump_json()),
+        "fingerprint": provenance.fingerprint(session.cell),
+        "versions": provenance.versions(),
+        "device": device_name(session.device),
+        "started_from": session.started_from,
+    }
+
+
+def state_of(session: Session, made_by: dict[str, Any], seconds: float) -> State:
+    """A copy of all that the epochs to come depend on, at an epoch's end; `made_by` is the session's `identity`."""
+    optimizer = session.optimizer.state_dict()
+    tensors = {f"network/{name}": tensor for name, tensor in session.weights().items()}
+    tensors |= {f"best/{name}": tensor for name, tensor in session.best.items()}
+    for number, parts in optimizer["state"].items():
+        tensors |= {f"optimizer/{number}/{name}": tensor.clone() for name, tensor in parts.items()}
+    rest = {
+        "made_by": made_by,
+        "best_epoch": session.best_epoch,
+        "tests": session.tests,
+        "curves": session.curves,
+        # Not MultiStepLR's milestones, the recipe's own: JSON would turn their epochs into text, and none be met
+        "schedule": {name: part for name, part in session.schedule.state_dict().items() if name != "milestones"},
+        "groups": [
+            {name: value for name, value in group.items() if name != "params"} for group in optimizer["param_groups"]
+        ],
+        "seconds": session.earlier_seconds + seconds,
+    }
+    return State(session.epoch, tensors, copy.deepcopy(rest))
+
+
+def take_up(session: Session, state: State) -> bool:
+    """Goes on from `state`, if this cell wrote it under this recipe, code and device; else changes nothing."""
+    if state.rest.get("made_by") != identity(session):
+        return False
+    parts: dict[str, dict[str, Tensor]] = {"network": {}, "best": {}, "optimizer": {}}
+    for name, tensor in state.tensors.items():
+        part, _, rest = name.partition("/")
+        parts[part][rest] = tensor.to(session.device)
+    optimizer = session.optimizer.state_dict()
+    optimizer["state"] = {}
+    for name, tensor in parts["optimizer"].items():
+        number, _, rest = name.partition("/")
+        optimizer["state"].setdefault(int(number), {})[rest] = tensor
+    for group, saved in zip(optimizer["param_groups"], state.rest["groups"], strict=True):
+        group |= saved
+    session.network.load_state_dict(parts["network"])
+    session.optimizer.load_state_dict(optimizer)
+    session.schedule.load_state_dict(state.rest["schedule"])
+    session.epoch, session.best_epoch, session.best = state.epoch, state.rest["best_epoch"], parts["best"]
+    session.tests, session.curves = state.rest["tests"], state.rest["curves"]
+    session.earlier_seconds = state.rest["seconds"]
+    return True
 
 
 def write(state: State, folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from slotbench.recipes import Precision
 
@@ -115,3 +116,19 @@ def state_bytes(optimizer: torch.optim.Optimizer) -> int:
         elif isinstance(one, list | tuple):
             waiting += one
     return sum(sizes.values())
+
+
+def without_compiler(*functions: Any) -> None:
+    """Marks functions of torch as what its compiler leaves alone.
+
+    torch would do so itself when one is first called, and import its whole compiler for that: more than a second, as
+    long as all the rest of the start of a cell. Nothing is compiled here.
+    """
+    for function in functions:
+        plain = getattr(function, "__wrapped__", function)
+        setattr(plain, "__dynamo_disable", plain)
+
+
+without_compiler(
+    *(getattr(Optimizer, name) for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"))
+)

@@ -9,7 +9,7 @@ from slotbench import architectures, config
 from slotbench.architectures import ARCHITECTURES
 from slotbench.cells import Cell
 from slotbench.cluster import resources
-from slotbench.training.session import flops_per_image
+from slotbench.training.record_of_session import flops_per_image
 from tests.support.project import ROOT
 
 

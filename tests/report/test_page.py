@@ -16,7 +16,7 @@ from slotbench.data.sources import fetch
 from slotbench.errors import InputError
 from slotbench.report import claims, figures, page, tables
 from slotbench.results import provenance, records, table
-from slotbench.training import session
+from slotbench.training.train import train_cell
 from tests.support import synthetic
 from tests.support.pages import Page, local, panels_of, rendered
 
@@ -239,8 +239,8 @@ def test_the_commands_of_a_page_train_exactly_that_cell_again(tmp_path):
     path = synthetic.path(tmp_path / "results", run, cell)
     parent = synthetic.path(tmp_path / "results", run, cell.parent)
     fetch(cell.dataset, tmp_path / "data")
-    session.train(cell.parent, parent, tmp_path / "data", None, lambda *_: None)
-    record = session.train(cell, path, tmp_path / "data", parent, lambda *_: None)
+    train_cell(cell.parent, parent, tmp_path / "data", None, lambda *_: None)
+    record = train_cell(cell, path, tmp_path / "data", parent, lambda *_: None)
     table.write(table.collect(run, tmp_path / "results"), tmp_path / "results" / "made-up")
     index = page.render("made-up", tmp_path / "results", tmp_path / "report")
     panel = panels_of(index.parent)[str(cell)]

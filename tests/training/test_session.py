@@ -15,7 +15,11 @@ from slotbench.errors import InputError
 from slotbench.results.records import Record, read, weights_path
 from slotbench.selection.options import draw
 from slotbench.training import session
+<<<<<<< HEAD
 from tests.support.records import same
+=======
+from slotbench.training.train import train_cell
+>>>>>>> a9ff3ce (training/session.py holds what computes and touches no file; train.py the cell's files, record_of_session.py its record)
 
 RECIPE = """about: a test's own
 base:
@@ -69,7 +73,7 @@ def cell(selection: str = "greedy", k: int = 8, finetune: str = "none", seed: in
 
 
 def run(one: Cell, out: Path, data: Path, parent: Path | None = None, progress=lambda *_: None) -> Record:
-    return session.train(one, out, data, parent, progress)
+    return train_cell(one, out, data, parent, progress)
 
 
 @pytest.mark.parametrize(("selection", "k"), [("greedy", 8), ("probabilistic", 4), ("learned", 1)])

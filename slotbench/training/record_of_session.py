@@ -1,0 +1,99 @@
+"""The record of a cell whose training has ended: what is read and counted then, its costs and its provenance."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from slotbench.data import batches
+from slotbench.files import sha256
+from slotbench.results import provenance
+from slotbench.results.records import (
+    Costs,
+    Curves,
+    Layer,
+    Provenance,
+    Record,
+    Results,
+    TestAccuracy,
+    cell_name,
+    weights_path,
+)
+from slotbench.training import layer_statistics
+from slotbench.training.device import device_name, peak_bytes, state_bytes, without_compiler
+from slotbench.training.session import Session, seed_of
+
+
+def record_of(session: Session, out: Path, seconds: float) -> Record:
+    """The record of a cell whose weights have been written."""
+    cell, recipe, train = session.cell, session.recipe, session.data.train
+    at_best = next(test for test in session.tests if test["epoch"] == session.best_epoch)
+    names = [
+        "best",
+        "last",
+        *(f"e{epoch}" for epoch in recipe.checkpoints if cell.start_epoch < epoch <= session.epoch),
+    ]
+    commit, dirty = provenance.commit()
+    torch.manual_seed(seed_of(cell.seed, session.epoch))  # for a rule that draws its weights to be read
+    return Record(
+        cell=cell_name(cell),
+        status="diverged" if session.diverged else "done",
+        recipe=json.loads(recipe.model_dump_json()),
+        results=Results(
+            start_epoch=cell.start_epoch,
+            epochs=session.epoch,
+            best_epoch=session.best_epoch,
+            validation_accuracy=session.curves["validation_accuracy"][session.best_epoch - cell.start_epoch - 1],
+            test_accuracy=at_best["accuracy"],
+            test_accuracy_last=session.tests[-1]["accuracy"],
+            test=[TestAccuracy(**test) for test in session.tests],
+            train_accuracy=session.accuracies(train)["accuracy"],
+            curves=Curves(**session.curves),
+            layers=layers(session),
+            connections=sum(weight.numel() for weight in session.network.parameters()),
+            flops_per_epoch=flops_per_image(session.network, session.data.train.images[:2])
+            * len(session.data.train.labels),
+        ),
+        weights={name: sha256(weights_path(out, name)) for name in names},
+        costs=Costs(
+            wall_seconds=session.earlier_seconds + seconds,
+            peak_bytes=peak_bytes(session.device),
+            state_bytes=state_bytes(session.optimizer),
+        ),
+        provenance=Provenance(
+            commit=commit,
+            dirty=dirty,
+            versions=provenance.versions(),
+            device=device_name(session.device),
+            threads=recipe.threads,
+            data=dict(session.data.hashes),
+            fingerprint=provenance.fingerprint(cell),
+            started_from=session.started_from,
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        ),
+    )
+
+
+def layers(session: Session) -> list[Layer] | None:
+    """What is selected, layer by layer; None for a rule without options."""
+    if not session.rule.has_options:
+        return None
+    return layer_statistics.layers(session.optimizer)
+
+
+def flops_per_image(network: nn.Module, images: Tensor) -> int:
+    """FLOPs of a forward and a backward pass, by torch's counter, on a copy of `network` on the CPU.
+
+    `images` are two images, uint8: batch normalisation needs more than one.
+    """
+    twin = copy.deepcopy(network).cpu().train()
+    with FlopCounterMode(display=False) as counter:
+        without_compiler(type(counter.mode).__torch_dispatch__)
+        twin(batches.scale(images.cpu())).sum().backward()
+    return int(counter.get_total_flops()) // len(images)
