@@ -104,7 +104,8 @@ def run(
     gpu_lease.take(gpu_share)
 
     with lasting():
-        from slotbench.results import provenance
+        from slotbench.results.plan import Plan
+        from slotbench.results.standing import parent_of
         from slotbench.training.train import train_cell
 
     def stop(_number: int, _frame: object) -> None:
@@ -112,11 +113,9 @@ def run(
 
     signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
-    for cell in sorted(of.cells(), key=lambda cell: cell.start_epoch):  # parents first
+    for cell in Plan(of, RESULTS).due():
         out = RESULTS / of.run / "cells" / cell.path
-        if out.exists() and provenance.stale(cell, out) is None:
-            continue
-        parent = None if cell.parent is None else provenance.parent_of(out)
+        parent = None if cell.parent is None else parent_of(out)
         with progress_bar(str(cell)) as progress, failure_noted(out):
             record = train_cell(cell, out, data_dir, parent, progress)
         print(f"{cell}: {record.status}, {100 * record.results.test_accuracy:.2f} %", flush=True)
@@ -279,15 +278,75 @@ def readme(run: str = "reference") -> None:
 def why(record: Path) -> None:
     """Say what would make a cell train again, or that nothing would."""
     from slotbench.cells import Cell
-    from slotbench.results.provenance import parent_of, stale
+    from slotbench.results.standing import parent_of, standing
 
     cell = Cell.from_path(record)
     if not record.exists():
         print(f"{record}: there is no record yet")
         return
-    print(f"{record}: {stale(cell, record) or 'up to date'}")
+    judged = {record: standing(cell, record)}
     if cell.parent is not None and (parent := parent_of(record)).exists():
-        print(f"{parent}: {stale(cell.parent, parent) or 'up to date'}")
+        judged[parent] = standing(cell.parent, parent)
+    for path, result in judged.items():
+        print(f"{path}: {result.reason or 'up to date'}{f' ({result.vouched})' if result.vouched else ''}")
+
+
+@app.command()
+def replay(
+    names: Annotated[list[str] | None, typer.Argument(help="records, or a run")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="how many of each cell's epochs")] = 2,
+    full: Annotated[bool, typer.Option("--full", help="all epochs, and the hashes of the weights")] = False,
+    claim: Annotated[str | None, typer.Option(help="train a claim's cells anew in full, and judge it by them")] = None,
+    data_dir: DataDir = DATA,
+) -> None:
+    """Train cells again, and compare with their records bit by bit; status 1 if one is different."""
+    from slotbench.results import status
+    from slotbench.results.plan import Plan
+
+    paths: list[Path] = []
+    for name in names or (["reference"] if claim else []):
+        if name.endswith(".json"):
+            paths.append(Path(name))
+        else:
+            plan = Plan(status.run_of(name, CONFIG), RESULTS)
+            paths += [path for cell in plan.run.cells() if (path := plan.record(cell)).exists()]
+    if not paths:
+        raise InputError("replay: name records, a run that has some, or a claim with --claim")
+    with lasting():
+        from slotbench.report import claim_replay
+        from slotbench.training import replay
+
+    if claim is not None:
+        run = names[0] if names else "reference"
+        print(claim_replay.judged_anew(claim, status.run_of(run, CONFIG), RESULTS, data_dir, print))
+        return
+    from slotbench.cells import Cell
+
+    verdicts = []
+    jobs = [(Cell.from_path(path), path) for path in paths]
+    for result in replay.replay_all(jobs, None if full else epochs, data_dir):
+        verdicts.append(result.verdict)
+        print(f"{result.cell}: {result.words}", flush=True)
+    if "different" in verdicts:
+        sys.exit(1)
+
+
+@app.command()
+def vouch(
+    run: Annotated[str, typer.Argument(help="a run, or its config file")],
+    data_dir: DataDir = DATA,
+) -> None:
+    """Attest that a change of code has changed no number of a run: replay a sample of it, and write vouched.json."""
+    from slotbench.results import status, vouching
+    from slotbench.results.plan import Plan
+
+    with lasting():
+        from slotbench.training import replay
+
+    plan = Plan(status.run_of(run, CONFIG), RESULTS)
+    attestation = replay.vouch(plan, data_dir, lambda line: print(line, flush=True))
+    path = vouching.write(RESULTS / plan.run.run, attestation)
+    print(f"{path}: {len(attestation.replayed)} cells were replayed and every bit agreed")
 
 
 @app.command()

@@ -90,6 +90,7 @@ def panel(cell: Cell, row: dict[Any, Any], record: records.Record | None, link: 
         "status": row["status"],
         "problem": _text(row["problem"]),
         "stale": _text(row["stale"]),
+        "vouched": _text(row["vouched"]),
         "commands": commands(cell),
         "parent": None if cell.parent is None else str(cell.parent),
     }

@@ -244,16 +244,26 @@ def _facts(cells: pd.DataFrame) -> list[tuple[str, list[str]]]:
     return [(term, said) for term, said in facts if said and (term != "Trained" or not trained.empty)]
 
 
-def _code(cells: pd.DataFrame) -> list[tuple[str, list[str]]]:
-    """Which code made the records: (commit and how many, why some of them would be made again today)."""
-    trained = cells[cells["status"].isin(["done", "diverged"])].fillna({"commit": "unknown", "stale": ""})
+def _code(cells: pd.DataFrame) -> list[tuple[str, list[str], list[str]]]:
+    """Which code made the records: (commit and how many, why some of them would be made again today, why others of them
+    stand although code has changed)."""
+    trained = cells[cells["status"].isin(["done", "diverged"])].fillna(
+        {"commit": "unknown", "stale": "", "vouched": ""}
+    )
     said = []
     for commit, rows in trained.groupby("commit", sort=False):
         made = f"commit {commit}: {_cells(len(rows))}"
         if dirty := int(rows["dirty"].fillna(False).sum()):
             made += f", {dirty} of them with uncommitted changes"
         stale = rows.loc[rows["stale"] != "", "stale"].value_counts(sort=False)
-        said.append((made, [f"{_cells(count)} since then: {reason}" for reason, count in stale.items()]))
+        vouched = rows.loc[rows["vouched"] != "", "vouched"].value_counts(sort=False)
+        said.append(
+            (
+                made,
+                [f"{_cells(count)} since then: {reason}" for reason, count in stale.items()],
+                [f"{_cells(count)}: {sentence}" for sentence, count in vouched.items()],
+            )
+        )
     return said
 
 

@@ -14,7 +14,8 @@ from rich.text import Text
 from slotbench.cells import Cell
 from slotbench.report import cell_pages, tables
 from slotbench.report.tables import Number
-from slotbench.results import provenance, records, status, table
+from slotbench.results import records, status, table
+from slotbench.results.standing import standing
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -34,16 +35,24 @@ def show(path: Path) -> RenderableType:
     """A cell: what came of it, its curves, its recipe, what made it, and how to train it again."""
     if not path.exists():
         cell = Cell.from_path(path)
-        found = status.state_of(cell, path)
+        found = status.state_of(cell, path, "no record yet")
         facts = {"status": f"{found.status} {found.said}".strip(), "commands": "\n".join(cell_pages.commands(cell))}
         return Group(Text(str(cell), "bold"), _facts(facts))
     record = records.read(path)
     cell = Cell(**record.cell.model_dump())
-    row = {"status": record.status, "record": str(path), "problem": None, "stale": provenance.stale(cell, path)}
+    stands = standing(cell, path)
+    row = {
+        "status": record.status,
+        "record": str(path),
+        "problem": None,
+        "stale": stands.reason,
+        "vouched": stands.vouched,
+    }
     panel = cell_pages.panel(cell, row, record, str)
     parts: list[RenderableType] = [
         Text(f"{cell}: {record.status}, test accuracy {panel['accuracy']}", "bold"),
         *([Text(f"today it would be trained again: {row['stale']}", "yellow")] if row["stale"] else []),
+        *([Text(f"its code has changed since, its numbers have not: {row['vouched']}")] if row["vouched"] else []),
     ]
     curves = {
         name.replace("_", " "): f"{_sparkline(values)}  {values[0]:.4g} to {values[-1]:.4g}"

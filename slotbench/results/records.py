@@ -6,9 +6,13 @@ Accuracies in records are fractions; in tables they are percent. The schema is
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import json
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,6 +20,8 @@ from slotbench.cells import LIMIT, Cell
 from slotbench.errors import InputError
 from slotbench.files import atomic
 
+SCHEMA_VERSION: Final = 3
+"""The present form of records. A new one needs a migration from this one, in `MIGRATIONS`."""
 MAX_BYTES = 16 * 2**20
 """A larger record is refused unread: the longest real ones have some hundred KiB."""
 
@@ -132,6 +138,8 @@ class Provenance(Part):
     """each module that the cell can execute, and the hash of its syntax tree"""
     started_from: str | None
     """the SHA-256 of the checkpoint that a finetuned cell started from"""
+    numerics: dict[str, str] | None = None
+    """what else decides bits: kernels, instruction sets, limits of threads; null where it is not known"""
     finished: str
     """UTC, ISO 8601"""
     sha256: str | None = None
@@ -139,7 +147,7 @@ class Provenance(Part):
 
 
 class Record(Part):
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = SCHEMA_VERSION
     cell: CellName
     status: Literal["done", "diverged"]
     """diverged: the loss was not finite, and training ended at that epoch"""
@@ -163,7 +171,9 @@ def weights_path(record_path: Path, name: str) -> Path:
 
 def text(record: Record) -> str:
     """The record's file, with the checksum of the rest: a changed digit is still a number."""
-    sealed = record.provenance.model_copy(update={"sha256": checksum(record)})
+    provenance = record.provenance.model_copy(update={"sha256": None})
+    content = record.model_copy(update={"provenance": provenance}).model_dump_json(indent=1)
+    sealed = provenance.model_copy(update={"sha256": checksum(content)})
     return record.model_copy(update={"provenance": sealed}).model_dump_json(indent=1) + "\n"
 
 
@@ -173,22 +183,79 @@ def write(record: Record, path: Path) -> None:
 
 
 def read(path: Path) -> Record:
-    """The record at `path`, as it was before it was written; an `InputError` names what is wrong with the file."""
+    """The record at `path`, as it was before it was written; an `InputError` names what is wrong with the file.
+
+    Records of earlier forms (`schema_version`) are read as ones of the present form.
+    """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: larger than any record; not read")
-        record = Record.model_validate_json(path.read_bytes())
+        stat = path.stat()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error
-    except (ValidationError, UnicodeDecodeError) as error:
+    # A file that was written just now can be written again within one tick of the clock
+    reader = _read if time.time_ns() - stat.st_mtime_ns > 10**9 else _read.__wrapped__
+    return reader(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=20_000)
+def _read(path: Path, size: int, _time: int) -> Record:
+    """A record that has not changed since the last look is not read again: `status`, plans and tables look often."""
+    try:
+        if size > MAX_BYTES:
+            raise InputError(f"{path}: larger than any record; not read")
+        content = path.read_bytes().decode()
+        record = Record.model_validate_json(migrated(content))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # of which pydantic's and the decoders' errors are kinds
         raise InputError(f"{path}: not a record: {first_problem(error)}; train its cell again") from error
-    if record.provenance.sha256 != checksum(record):
+    if record.provenance.sha256 != checksum(content):
         raise InputError(f"{path}: not as it was written (SHA-256 differs); train its cell again")
     return record.model_copy(update={"provenance": record.provenance.model_copy(update={"sha256": None})})
 
 
-def checksum(record: Record) -> str:
-    return hashlib.sha256(record.model_dump_json(exclude={"provenance": {"sha256"}}).encode()).hexdigest()
+def migrated(content: str) -> str:
+    """The record's file in the present form; unchanged if it has that, or none that is known."""
+    document = json.loads(content)
+    if not isinstance(document, dict) or document.get("schema_version") not in MIGRATIONS:
+        return content
+    while document["schema_version"] in MIGRATIONS:
+        document = MIGRATIONS[document["schema_version"]](document)
+    return json.dumps(document)
+
+
+def _without_numerics(document: dict[str, Any]) -> dict[str, Any]:
+    """2 → 3: `provenance.numerics` came; of earlier records it is not known."""
+    provenance = document.get("provenance")
+    known = provenance | {"numerics": None} if isinstance(provenance, dict) else provenance
+    return document | {"schema_version": 3, "provenance": known}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {2: _without_numerics}
+"""From each earlier form of records to the next."""
+
+
+class _Token(str):
+    """A number as it stands in a file: 1e-05 and 0.00001 are two texts of one number."""
+
+    __slots__ = ()
+
+
+def checksum(content: str) -> str:
+    """The SHA-256 of a record's own JSON: its keys, texts and numbers as they stand in the file, without white space
+    and without the checksum itself. So a field that `Record` gets later changes the checksum of no earlier file."""
+    document = json.loads(content, parse_float=_Token, parse_int=_Token)
+    del document["provenance"]["sha256"]
+    return hashlib.sha256(_compact(document).encode()).hexdigest()
+
+
+def _compact(value: Any) -> str:
+    if isinstance(value, _Token):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_compact(key)}:{_compact(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_compact, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def first_problem(error: Exception) -> str:

@@ -6,7 +6,6 @@ Neither torch nor pandas is needed, so that it answers at once.
 from __future__ import annotations
 
 import fcntl
-import functools
 import itertools
 import statistics
 import time
@@ -22,7 +21,8 @@ from rich.text import Text
 from slotbench import config, recipes
 from slotbench.cells import Cell
 from slotbench.errors import InputError
-from slotbench.results import provenance, records
+from slotbench.results import records
+from slotbench.results.plan import Plan
 
 COLOURS = {
     "done": "green",
@@ -65,7 +65,8 @@ def run_of(name: str, folder: Path) -> config.Run:
 
 def look(run: config.Run, results: Path) -> tuple[RenderableType, bool]:
     """How far a run is, as a text for the screen, and whether one of its cells is being trained now."""
-    states = [state_of(cell, results / run.run / "cells" / cell.path) for cell in run.cells()]
+    plan = Plan(run, results)
+    states = [state_of(cell, plan.record(cell), plan.reason(cell)) for cell in run.cells()]
     counts = Counter(state.status for state in states)
     running = [state for state in states if state.status == "running"]
     total = Text.assemble(
@@ -100,22 +101,22 @@ def watch(run: config.Run, results: Path, console: Console) -> None:
             live.update(shown, refresh=True)
 
 
-def state_of(cell: Cell, record: Path) -> State:
+def state_of(cell: Cell, record: Path, reason: str | None) -> State:
+    """How far `cell` is, which is due for `reason`."""
     epochs = recipes.of(cell).epochs - cell.start_epoch
     if (holder := _holder(record.with_suffix("") / "lock")) is not None:
         kept = [int(path.name.split("-")[1]) for path in record.with_suffix("").glob("resume-[0-9]*-*.safetensors")]
         return State(cell, "running", epochs - max(0, max(kept, default=0) - cell.start_epoch), said=holder)
     if record.exists():
-        return _of_record(cell, record, record.stat().st_mtime_ns)
+        return _of_record(cell, record, reason)
     note = Path(f"{record}.failed")
     if note.exists():
         return State(cell, "failed", epochs, said=note.read_text(errors="replace").strip())
     return State(cell, "waiting", epochs)
 
 
-@functools.cache
-def _of_record(cell: Cell, path: Path, _time: int) -> State:
-    """The state of a cell that has a record; one that has not changed since the last look is not read again."""
+def _of_record(cell: Cell, path: Path, reason: str | None) -> State:
+    """The state of a cell that has a record, and is due for `reason`."""
     epochs = recipes.of(cell).epochs - cell.start_epoch
     try:
         made = records.read(path)
@@ -123,7 +124,7 @@ def _of_record(cell: Cell, path: Path, _time: int) -> State:
         return State(cell, "failed", epochs, said=str(error))
     trained = made.results.epochs - made.results.start_epoch
     pace = made.costs.wall_seconds / trained if trained else None
-    if reason := provenance.stale(cell, path):
+    if reason:
         return State(cell, "outdated", epochs, pace, reason)
     return State(cell, made.status, 0, pace)
 

@@ -22,7 +22,8 @@ from slotbench.architectures import ARCHITECTURES
 from slotbench.cells import Cell
 from slotbench.errors import InputError
 from slotbench.files import atomic
-from slotbench.results import provenance, records
+from slotbench.results import records
+from slotbench.results.standing import standing
 
 if TYPE_CHECKING:
     from slotbench.config import Run
@@ -57,6 +58,7 @@ COLUMNS = {
     "commit": "str",
     "dirty": "boolean",
     "stale": "str",  # why the cell would be trained again today: which code or setting has changed since
+    "vouched": "str",  # by which attestation a record stands although code has changed, in a sentence
     "finished": "str",
     "record": "str",  # path below the results folder, whether or not the file exists
     "decides": "bool",  # whether the cell's recipe is the one that decides the run's claims
@@ -171,8 +173,9 @@ def _row(cell: Cell, results: Path, run: Run) -> dict[str, Any]:
             for name, value in numbers.items():
                 if isinstance(value, int) and abs(value) >= 2**63:
                     raise InputError(f"{path}: {name} is larger than any real one; train its cell again")
-            stale = provenance.stale(cell, path) or ""
-            return row | numbers | {"deviations": _deviations(record, cell), "stale": stale}
+            stands = standing(cell, path)
+            judged = {"stale": stands.reason or "", "vouched": stands.vouched or ""}
+            return row | numbers | {"deviations": _deviations(record, cell)} | judged
         if note.exists():
             with note.open(encoding="utf-8", errors="replace") as file:
                 reason = file.readline(2000).strip()
@@ -227,9 +230,9 @@ def _of_layers(layers: list[records.Layer] | None) -> dict[str, Any]:
 def _deviations(record: records.Record, cell: Cell) -> str:
     settings = recipes.of(cell).model_dump(mode="json")
     return "; ".join(
-        f"{name} {value}, not {settings.get(name)}"
+        f"{name} {value}, not {settings[name]}"
         for name, value in record.recipe.items()
-        if value != settings.get(name)
+        if name in settings and value != settings[name]
     )
 
 

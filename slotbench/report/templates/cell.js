@@ -52,6 +52,7 @@ function draw(name, cells) {
   const sign = { done: "✓", diverged: "↗", missing: "–", failed: "✗" }[cell.status];
   tell(`${sign} ${cell.status}` + (trained ? `: test accuracy ${cell.accuracy}` : ""), `${cell.status} `);
   if (cell.problem) place.append(element("p", {}, cell.problem));
+  if (cell.vouched) place.append(element("p", { class: "note" }, `Its code has changed since, its numbers have not: ${cell.vouched}.`));
   if (cell.stale) place.append(element("p", { class: "note" }, `Today's code or recipe would train it again: ${cell.stale}.`));
 
   const axes = name.split("/");

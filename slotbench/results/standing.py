@@ -1,0 +1,85 @@
+"""Whether a record still stands: whether today's code and recipe would make it again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from slotbench import recipes
+from slotbench.cells import Cell
+from slotbench.errors import InputError
+from slotbench.recipes import Recipe
+from slotbench.results import records, vouching
+from slotbench.results.fingerprint import fingerprint
+
+
+class Standing(NamedTuple):
+    reason: str | None
+    """why the cell would be trained again; None if its record stands"""
+    vouched: str | None = None
+    """by which attestation it stands although code has changed, in a sentence"""
+
+
+def standing(cell: Cell, path: Path) -> Standing:
+    """Whether the record at `path` stands, in the layout of a run."""
+    try:
+        record = records.read(path)
+    except InputError as error:
+        return Standing(str(error))
+    if changed := changed_setting(cell, record.recipe):
+        return Standing(changed)
+    if cell.parent is not None:
+        parent = parent_of(path)
+        with contextlib.suppress(InputError):  # a parent that cannot be read is trained first
+            if records.read(parent).weights.get(cell.finetune) != record.provenance.started_from:
+                return Standing(f"{parent} was trained again since, to another checkpoint {cell.finetune}")
+    today, made_by = fingerprint(cell), record.provenance.fingerprint
+    if today == made_by:
+        return Standing(None)
+    if attestation := vouching.attested(run_folder(path), made_by, today):
+        return Standing(None, attestation.sentence(record.provenance.commit))
+    changed_modules = sorted(name for name in today.keys() | made_by.keys() if today.get(name) != made_by.get(name))
+    names = ", ".join(name.removeprefix("slotbench.").replace(".", "/") for name in changed_modules)
+    return Standing(f"code changed: {names}")
+
+
+def stale(cell: Cell, path: Path) -> str | None:
+    """Why the cell would be trained again although there is a record at `path`; None if the record stands."""
+    return standing(cell, path).reason
+
+
+def changed_setting(cell: Cell, recorded: dict[str, Any]) -> str | None:
+    """Which setting of a record is not its recipe's today, in a sentence.
+
+    A setting that the record lacks is newer, and counts as its default; one that today's recipes lack is decided by
+    code alone, which the fingerprint compares.
+    """
+    today = json.loads(recipes.of(cell).model_dump_json())
+    for setting, value in today.items():
+        before = recorded.get(setting, _default(setting))
+        if before != value:
+            return f"recipe '{cell.recipe}' changed: {setting} was {before} and is {value}"
+    return None
+
+
+def _default(setting: str) -> Any:
+    field = Recipe.model_fields[setting]
+    if field.is_required():
+        return None
+    default = field.get_default(call_default_factory=True)
+    return default.model_dump(mode="json") if isinstance(default, BaseModel) else json.loads(json.dumps(default))
+
+
+def parent_of(path: Path) -> Path:
+    """Where the record of the cell lies that a finetuned cell starts from, in the layout of `Cell.path`."""
+    return path.parent.parent / "none" / path.name
+
+
+def run_folder(path: Path) -> Path:
+    """The folder of the run to which a record belongs, in the layout of `Cell.path`: results/<run>."""
+    parents = path.absolute().parents
+    return parents[min(7, len(parents) - 1)]
