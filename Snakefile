@@ -16,6 +16,7 @@ include: "workflow/rules/common.smk"
 
 rule all:
     input:
+        RECORDS,  # a report that is there hides from Snakemake that a record is not
         f"report/{RUN.run}/index.html",
 
 

@@ -241,11 +241,15 @@ def _console() -> Console:
 
 
 @app.command()
-def report(run: str) -> None:
+def report(run: Annotated[str, typer.Argument(help="a run, or its config file")]) -> None:
     """Render report/<run> from results/<run>/cells.parquet."""
     from slotbench.report.page import render
+    from slotbench.results import drawn, status
+    from slotbench.results.plan import Plan
 
-    print(render(run, RESULTS, REPORT))
+    of = status.run_of(run, CONFIG)
+    print(render(of.run, RESULTS, REPORT))
+    drawn.write(Plan(of, RESULTS), REPORT / of.run)
 
 
 @app.command()

@@ -38,6 +38,9 @@ DECIDE_NOTHING = (
     "slotbench.report",
     "slotbench.results",
     "slotbench.training.checkpoint",  # a cell goes on from a state to the same bits (tests/faults)
+    "slotbench.training.record_of_session",
+    "slotbench.training.replay",
+    "slotbench.training.train",
     "slotbench.yaml_files",
 )
 """Modules and packages that cannot move a number of a cell, with all that only they import."""
@@ -77,14 +80,15 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 @functools.cache
-def reached(modules: frozenset[str]) -> frozenset[str]:
-    """The modules that decide numbers among those that `modules` import, however indirectly, with themselves."""
+def reached(modules: frozenset[str], whole: bool = False) -> frozenset[str]:
+    """The modules that decide numbers among those that `modules` import, however indirectly, with themselves; with
+    `whole` those that decide none, too."""
     known: set[str] = set()
     waiting = set(modules)
     while waiting:
         module = waiting.pop()
         known.add(module)
-        waiting |= {name for name in imports(module) if not decides_nothing(name)} - known
+        waiting |= {name for name in imports(module) if whole or not decides_nothing(name)} - known
     return frozenset(known)
 
 

@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from slotbench.errors import InputError
+
 CHECKOUT = Path(__file__).parents[2]
 """Where this code lies."""
 VERSIONED = ("torch", "numpy", "safetensors")
@@ -36,6 +38,15 @@ def commit() -> tuple[str | None, bool | None]:
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "slotbench", "config/recipes"))
     except (OSError, subprocess.CalledProcessError):
         return None, None
+
+
+def require_checkout(folder: Path) -> None:
+    """Raises an `InputError` if this code is not that of the checkout at `folder`, whose workflow wants to run it."""
+    if (folder / "slotbench").is_dir() and (folder / "slotbench").resolve() != CHECKOUT.resolve() / "slotbench":
+        raise InputError(
+            f"the slotbench that Python imports lies in {CHECKOUT}, but this workflow in {folder.resolve()}; "
+            "run `make setup` there and use its .venv, or set PYTHONPATH to that folder"
+        )
 
 
 def versions() -> dict[str, Any]:

@@ -2,16 +2,20 @@
 
 import functools
 import os
+import shlex
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 from slotbench import config as configs, recipes
-from slotbench.cluster import gpu_lease, resources
-from slotbench.results import provenance, rerun
 from slotbench.cells import Cell
+from slotbench.cluster import gpu_lease, resources
 from slotbench.data.datasets import stored
 from slotbench.errors import InputError
+from slotbench.results import drawn, provenance
+from slotbench.results.plan import Plan, order
+from slotbench.results.standing import parent_of
 
 
 def config_path():
@@ -21,15 +25,32 @@ def config_path():
         raise InputError("--config: not supported; write a config file and name it with --configfile")
     if len(settings.configfiles) > 1:
         raise InputError("--configfile: name one file; a run has one config")
-    path = [*settings.configfiles, Path(workflow.basedir, "config", "config.yaml")][0]
+    path = [*settings.configfiles, ROOT / "config" / "config.yaml"][0]
     return Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
 
 
+ROOT = Path(workflow.current_basedir).parents[1]
+
 try:
+    provenance.require_checkout(ROOT)
     CONFIG = config_path()
     RUN = configs.load(CONFIG)
 except InputError as error:
     # Any other exception would be printed with the places in these files where it passed.
     sys.exit(f"slotbench: {error}")
 
-RECORDS = [f"results/{RUN.run}/cells/{cell.path}" for cell in RUN.cells()]
+PLAN = Plan(RUN, Path("results"))
+RECORDS = [str(PLAN.record(cell)) for cell in RUN.cells()]
+SLOTBENCH = f"{shlex.quote(sys.executable)} -m slotbench"
+"""The program of the code that has planned the jobs: not whatever `slotbench` a PATH finds first."""
+
+
+def due(name, after, reason):
+    """A file that is newer than the file `after`, as an input of what has to be made again for a reason that file times
+    do not tell. It lies in Snakemake's own folder."""
+    marker = Path(".snakemake", "slotbench", "due", name)
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    marker.write_text(f"{reason}\n", encoding="utf-8")
+    newer = max(time.time_ns(), after.stat().st_mtime_ns + 1)
+    os.utime(marker, ns=(newer, newer))
+    return local(str(marker))

@@ -12,5 +12,7 @@ rule fetch:
         "logs/fetch/{dataset}.log",
     benchmark:
         "logs/fetch/{dataset}.tsv"
+    message:
+        "fetch {wildcards.dataset}"
     shell:
-        "slotbench fetch {wildcards.dataset} --data-dir $(dirname {output}) > {log} 2>&1"
+        "{SLOTBENCH} fetch {wildcards.dataset} --data-dir=$(dirname {output:q}) > {log:q} 2>&1"

@@ -1,21 +1,8 @@
 # Records to a table and a report: once all cells are trained (`all`), or from the records that there are (`report`).
 
 import json
-from dataclasses import replace
 
-DRAWN_BY = [
-    *map(provenance.source, provenance.reached(frozenset({"slotbench.results.table", "slotbench.report.page"}))),
-    *(provenance.PACKAGE / "report" / "templates").glob("*"),
-    *Path(workflow.basedir, "config").glob("claims.yaml"),
-    *(recipes.FOLDER / f"{name}.yaml" for name in sorted({cell.recipe for cell in RUN.cells()})),
-    provenance.PACKAGE.parent / "config" / "published.csv",
-    *Path(workflow.basedir, "benchmarks").glob("step_cost.json"),
-]
-
-
-# The report says which records today's code would not make: where that changes, it is drawn again.
-KINDS = {replace(cell, seed=0) for cell in RUN.cells()}
-CODE = provenance.digest(repr(sorted({repr(provenance.fingerprint(cell)) for cell in KINDS})))
+PAGES = f"report/{RUN.run}"
 
 
 def existing_records(wildcards):
@@ -23,10 +10,25 @@ def existing_records(wildcards):
     return [Path(record).absolute() for record in RECORDS if Path(record).exists()]
 
 
+def report_input(records):
+    """Records, and a newer file if they, the config or the code that draws are not those of the report that there is:
+    file times do not tell, neither of a record that is gone nor in a clone."""
+
+    def inputs(wildcards):
+        paths = records(wildcards)
+        reason = drawn.outdated(PLAN, Path("results"), Path("report"))
+        again = {str(PLAN.record(cell)) for cell in PLAN.due()}
+        named = {"records": [path if path in again or asked_for(path) else ancient(path) for path in paths]}
+        made = Path(PAGES, drawn.FILE)
+        return named | ({"due": due(f"{RUN.run}/report", made, reason)} if reason and made.exists() else {})
+
+    return inputs
+
+
 def captions(wildcards, input):
     """What the report says of its figures and tables, for Snakemake's; no trigger, since it is a function of `input`."""
-    path = Path(f"report/{RUN.run}/captions.json")
-    return json.loads(path.read_text()) if path.exists() else {}
+    path = Path(PAGES, "captions.json")
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 localrules:
@@ -36,22 +38,20 @@ localrules:
 
 rule report:
     input:
-        records=existing_records,
-        config=local(CONFIG),
-        code=local(DRAWN_BY),
+        unpack(report_input(existing_records)),
     output:
         table=multiext(f"results/{RUN.run}/cells", ".csv", ".parquet"),
-        pages=multiext(f"report/{RUN.run}/", "index.html", "cell.html", "paper.tex", "captions.json"),
-        cells=directory(f"report/{RUN.run}/cells"),
+        pages=multiext(f"{PAGES}/", "index.html", "cell.html", "paper.tex", "captions.json", drawn.FILE),
+        cells=directory(f"{PAGES}/cells"),
         figures=report(
-            directory(f"report/{RUN.run}/figures"),
+            directory(f"{PAGES}/figures"),
             patterns=["{name}.svg"],
             caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{name}", "run": RUN.run, "recipe": RUN.recipe},
         ),
         tables=report(
-            directory(f"report/{RUN.run}/tables"),
+            directory(f"{PAGES}/tables"),
             patterns=["{name}.html"],
             caption="../report/table.rst",
             category="Tables",
@@ -62,31 +62,20 @@ rule report:
     benchmark:
         f"logs/{RUN.run}/report.tsv"
     params:
-        run=RUN.run,
-        config=lambda wildcards, input: Path(input.config).absolute(),
+        config=lambda wildcards, input: CONFIG.absolute(),
         root=lambda wildcards, output: Path(output.figures).parents[2],
-        # A record that is gone is no newer file: the count tells.
-        records=lambda wildcards: len(existing_records(wildcards)),
-        code=CODE,
         captions=captions,
+    message:
+        f"draw {PAGES}"
     shell:
-        "(mkdir -p {output.figures} {output.tables} {output.cells} && cd {params.root}"
-        " && slotbench collect {params.config}"
-        " && slotbench report {params.run}) > {log} 2>&1"
+        "(mkdir -p {output.figures:q} {output.tables:q} {output.cells:q} && cd {params.root:q}"
+        " && {SLOTBENCH} collect {params.config:q}"
+        " && {SLOTBENCH} report {params.config:q}) > {log:q} 2>&1"
 
 
 use rule report as complete_report with:
     input:
-        records=RECORDS,
-        config=local(CONFIG),
-        code=local(DRAWN_BY),
-    params:
-        run=RUN.run,
-        config=lambda wildcards, input: Path(input.config).absolute(),
-        root=lambda wildcards, output: Path(output.figures).parents[2],
-        records=len(RECORDS),
-        code=CODE,
-        captions=captions,
+        unpack(report_input(lambda wildcards: RECORDS)),
 
 
 ruleorder: complete_report > report

@@ -38,8 +38,9 @@ def group_of(wildcards):
     return "short" if short else None
 
 
-def record_of(wildcards):
-    return Path("results", wildcards.run, "cells", f"{wildcards.cell}.json")
+def priority_of(wildcards):
+    """Seed 0 of every comparison before seed 1, as `slotbench run` trains them."""
+    return -cell_of(wildcards).seed
 
 
 def asked_for(path):
@@ -49,15 +50,15 @@ def asked_for(path):
 
 def needed_by(wildcards, needed):
     """What a cell is trained from. For a record that stands it is ancient, and need not be there: a clone writes all
-    files anew, so times say nothing, and lacks data. What no longer stands is forced, as Snakemake itself forces what an
-    interrupted job left."""
-    cell, record = cell_of(wildcards), record_of(wildcards)
-    outdated = rerun.outdated(cell, record)
-    workflow.dag.forcefiles.update(str(path) for path in outdated if path.exists())
+    files anew, so times say nothing, and lacks data. What no longer stands has a newer input that says so."""
+    cell = cell_of(wildcards)
+    record = PLAN.record(cell)
+    reason = PLAN.reason(cell)
     needed = {"data": f"data/{stored(cell.dataset)}.safetensors"} | needed
     # Snakemake does not ask whether a job is forced if one that it depends on runs: its input must tell.
-    due = outdated or ("parent" in needed and asked_for(needed["parent"]))
-    return {name: path if due else ancient(path) for name, path in needed.items() if due or Path(path).exists()}
+    again = reason or ("parent" in needed and asked_for(needed["parent"]))
+    inputs = {name: path if again else ancient(path) for name, path in needed.items() if again or Path(path).exists()}
+    return inputs | ({"due": due(f"{RUN.run}/{cell}", record, reason)} if reason and record.exists() else {})
 
 
 def train_input(wildcards):
@@ -66,7 +67,7 @@ def train_input(wildcards):
 
 def finetune_input(wildcards):
     """The parent's record too, and on object storage its weights."""
-    parent = provenance.parent_of(record_of(wildcards))
+    parent = parent_of(PLAN.record(cell_of(wildcards)))
     return needed_by(wildcards, {"parent": str(parent)} | ({"weights": str(parent.with_suffix(""))} if STORED else {}))
 
 
@@ -79,7 +80,14 @@ def options_of(wildcards, input, resources):
         options["data-dir"] = Path(input.data).parent
     if "parent" in input.keys():
         options["parent"] = input.parent
-    return " ".join(f"--{name} {value}" for name, value in options.items())
+    return shlex.join(f"--{name}={value}" for name, value in options.items())
+
+
+def why(wildcards, input):
+    """In brackets, for the message. A function of `input` is no trigger: Snakemake compares only the other parameters
+    with those of the last time."""
+    reason = PLAN.reason(cell_of(wildcards))
+    return f" ({reason})" if reason else ""
 
 
 rule train:
@@ -98,16 +106,19 @@ rule train:
     group:
         group_of
     params:
-        # A function of `input` is no trigger: Snakemake compares only the other params with those of the last time.
         options=options_of,
+        why=why,
+    priority: priority_of
     threads: threads_of
     resources:
         gpu=min(len(GPUS), 1),
         gpu_share=1,
         mem_mb=mem_mb_of,
         runtime=runtime_of,
+    message:
+        "train {wildcards.run}/{wildcards.cell}{params.why}"
     shell:
-        "slotbench train {params.options} --out {output[0]} > {log} 2>&1"
+        "{SLOTBENCH} train {params.options} --out={output[0]:q} > {log:q} 2>&1"
 
 
 # A rule of its own, since Snakemake does not expect a rule to depend on itself: `--until train` would wait for it in vain.
@@ -117,3 +128,5 @@ use rule train as finetune with:
     wildcard_constraints:
         run="[^/]+",
         cell="([^/]+/){5}(?!none/)[^/]+/[^/]+",
+    message:
+        "finetune {wildcards.run}/{wildcards.cell}{params.why}"
