@@ -216,10 +216,11 @@ def _read(path: Path, size: int, _time: int) -> Record:
 def migrated(content: str) -> str:
     """The record's file in the present form; unchanged if it has that, or none that is known."""
     document = json.loads(content)
-    if not isinstance(document, dict) or document.get("schema_version") not in MIGRATIONS:
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if type(version) is not int or version not in MIGRATIONS:
         return content
-    while document["schema_version"] in MIGRATIONS:
-        document = MIGRATIONS[document["schema_version"]](document)
+    for step in range(version, SCHEMA_VERSION):
+        document = MIGRATIONS[step](document)
     return json.dumps(document)
 
 
@@ -244,7 +245,7 @@ def checksum(content: str) -> str:
     """The SHA-256 of a record's own JSON: its keys, texts and numbers as they stand in the file, without white space
     and without the checksum itself. So a field that `Record` gets later changes the checksum of no earlier file."""
     document = json.loads(content, parse_float=_Token, parse_int=_Token)
-    del document["provenance"]["sha256"]
+    document["provenance"].pop("sha256", None)
     return hashlib.sha256(_compact(document).encode()).hexdigest()
 
 

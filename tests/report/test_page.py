@@ -148,7 +148,7 @@ def test_records_that_todays_code_would_not_make_are_shown_as_such_with_the_code
     def spoil(run):
         for cell in cells:
             record = synthetic.record(cell)
-            made_by = provenance.fingerprint(cell) | ({"slotbench.training.session": "another"} if cell in old else {})
+            made_by = fingerprint(cell) | ({"slotbench.training.session": "another"} if cell in old else {})
             record = record.model_copy(
                 update={"provenance": record.provenance.model_copy(update={"fingerprint": made_by})}
             )

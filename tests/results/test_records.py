@@ -1,5 +1,6 @@
 """Records are whole or absent, follow a published schema, and are refused by name when they do not."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,11 +11,17 @@ from hypothesis import strategies as st
 from slotbench.cells import Cell
 from slotbench.errors import InputError
 from slotbench.files import atomic
+<<<<<<< HEAD
 from slotbench.results.records import MAX_BYTES, Record, read, text, write
 from tests.support.records import mutated
 from tests.support.synthetic import record
+=======
+from slotbench.results.records import MAX_BYTES, MIGRATIONS, SCHEMA_VERSION, Record, checksum, read, text, write
+from tests.synthetic import record
+>>>>>>> c317311 (Tests of fingerprints, standing, vouching, plans and records that grow)
 
 SYNTHETIC = record(Cell("paper", "mnist", "lenet", "greedy", 8, "none", 0))
+RESULTS = Path(__file__).parents[2] / "results"
 SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "record.schema.json"
 
 
@@ -83,3 +90,39 @@ def test_a_mutated_record_is_accepted_or_refused_in_one_sentence(tmp_path, data)
         read(path)
     except InputError as error:
         assert "\n" not in str(error)
+
+
+def test_a_field_that_records_get_later_leaves_every_old_record_readable(tmp_path):
+    """As if `Record` had an optional field more: its file's checksum is of what stands in the file."""
+    write(SYNTHETIC, tmp_path / "old.json")
+
+    class Later(Record):
+        sampled_by: str | None = None
+
+    content = (tmp_path / "old.json").read_text()
+    assert Later.model_validate_json(content).sampled_by is None
+    assert checksum(content) == json.loads(content)["provenance"]["sha256"]
+    assert Later.model_validate_json(content).model_dump_json() != content  # whose own JSON has another checksum
+
+
+@pytest.mark.parametrize("number", ["0.5", "5e-1", "1e-05", "0.00001", "1E22", "3", "-0.0"])
+def test_the_checksum_is_of_numbers_as_they_are_written_and_not_of_white_space(number):
+    content = f'{{"a": [{number}, "\u00fc\\u00fc"], "provenance": {{"sha256": null, "b": true}}}}'
+    compact = f'{{"a":[{number},"\u00fc\u00fc"],"provenance":{{"b":true}}}}'
+    assert checksum(content) == hashlib.sha256(compact.encode()).hexdigest()
+    assert checksum(content.replace(" ", "\n  ")) == checksum(content)
+    assert checksum(content.replace(number, "7")) != checksum(content)
+
+
+def test_records_of_all_committed_runs_are_readable():
+    """Those of version 2, which all of the first runs are, and whatever came after."""
+    paths = [
+        path for run in ("reference", "study", "preview") for path in (RESULTS / run / "cells").rglob("seed*.json")
+    ]
+    assert len(paths) >= 204
+    for path in paths:
+        assert read(path).schema_version == 3
+
+
+def test_there_is_a_migration_for_each_step():
+    assert sorted(MIGRATIONS) == list(range(2, SCHEMA_VERSION))
