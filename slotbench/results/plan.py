@@ -33,6 +33,8 @@ class Plan:
         A parent whose record stands must yet be trained if a child will be and the checkpoint is not there to start
         from: weights are not committed, so a clone lacks them.
         """
+        if cell.parent is not None and cell not in self.children[cell.parent]:  # one that the run does not have
+            self.children[cell.parent].append(cell)
         if own := self.standing(cell).reason:
             return own
         if cell.parent is not None:

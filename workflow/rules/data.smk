@@ -15,4 +15,4 @@ rule fetch:
     message:
         "fetch {wildcards.dataset}"
     shell:
-        "{SLOTBENCH} fetch {wildcards.dataset} --data-dir=$(dirname {output:q}) > {log:q} 2>&1"
+        "{SLOTBENCH} fetch {wildcards.dataset} --data-dir \"$(dirname {output:q})\" > {log:q} 2>&1"

@@ -66,7 +66,7 @@ rule report:
         root=lambda wildcards, output: Path(output.figures).parents[2],
         captions=captions,
     message:
-        f"draw {PAGES}"
+        f"draw {PAGES} from the records that there are"
     shell:
         "(mkdir -p {output.figures:q} {output.tables:q} {output.cells:q} && cd {params.root:q}"
         " && {SLOTBENCH} collect {params.config:q}"
@@ -76,6 +76,8 @@ rule report:
 use rule report as complete_report with:
     input:
         unpack(report_input(lambda wildcards: RECORDS)),
+    message:
+        f"draw {PAGES}"
 
 
 ruleorder: complete_report > report

@@ -16,6 +16,20 @@ def cell_of(wildcards):
     return cell_at(wildcards.cell)
 
 
+@functools.cache
+def plan_of(run):
+    """A cell may be asked for by its path below any run, whatever the config says."""
+    return PLAN if run == RUN.run else Plan(RUN.model_copy(update={"run": run}), PLAN.results)
+
+
+def record_of(wildcards):
+    return plan_of(wildcards.run).record(cell_of(wildcards))
+
+
+def reason_of(wildcards):
+    return plan_of(wildcards.run).reason(cell_of(wildcards))
+
+
 def recipe_of(wildcards):
     return recipes.of(replace(cell_of(wildcards), seed=0))
 
@@ -51,14 +65,12 @@ def asked_for(path):
 def needed_by(wildcards, needed):
     """What a cell is trained from. For a record that stands it is ancient, and need not be there: a clone writes all
     files anew, so times say nothing, and lacks data. What no longer stands has a newer input that says so."""
-    cell = cell_of(wildcards)
-    record = PLAN.record(cell)
-    reason = PLAN.reason(cell)
-    needed = {"data": f"data/{stored(cell.dataset)}.safetensors"} | needed
+    record, reason = record_of(wildcards), reason_of(wildcards)
+    needed = {"data": f"data/{stored(cell_of(wildcards).dataset)}.safetensors"} | needed
     # Snakemake does not ask whether a job is forced if one that it depends on runs: its input must tell.
     again = reason or ("parent" in needed and asked_for(needed["parent"]))
     inputs = {name: path if again else ancient(path) for name, path in needed.items() if again or Path(path).exists()}
-    return inputs | ({"due": due(f"{RUN.run}/{cell}", record, reason)} if reason and record.exists() else {})
+    return inputs | ({"due": due(f"{wildcards.run}/{wildcards.cell}", record, reason)} if reason and record.exists() else {})
 
 
 def train_input(wildcards):
@@ -67,7 +79,7 @@ def train_input(wildcards):
 
 def finetune_input(wildcards):
     """The parent's record too, and on object storage its weights."""
-    parent = parent_of(PLAN.record(cell_of(wildcards)))
+    parent = parent_of(record_of(wildcards))
     return needed_by(wildcards, {"parent": str(parent)} | ({"weights": str(parent.with_suffix(""))} if STORED else {}))
 
 
@@ -86,7 +98,7 @@ def options_of(wildcards, input, resources):
 def why(wildcards, input):
     """In brackets, for the message. A function of `input` is no trigger: Snakemake compares only the other parameters
     with those of the last time."""
-    reason = PLAN.reason(cell_of(wildcards))
+    reason = reason_of(wildcards)
     return f" ({reason})" if reason else ""
 
 
