@@ -18,7 +18,7 @@ from slotbench.results import records, table
 from slotbench.results.plan import order
 from slotbench.results.standing import parent_of
 from slotbench.training.replay import Trained, difference, pool
-from slotbench.training.session import train
+from slotbench.training.train import train_cell
 
 
 def judged_anew(claim: str, run: Run, results: Path, data_dir: Path, say: Callable[[str], None]) -> str:
@@ -73,5 +73,5 @@ def _retrain(
 
 def _train_one(cell: Cell, out: Path, data_dir: Path) -> tuple[Cell, Trained]:
     out.unlink(missing_ok=True)
-    record = train(cell, out, data_dir, parent_of(out) if cell.parent else None, lambda *_: None)
+    record = train_cell(cell, out, data_dir, parent_of(out) if cell.parent else None, lambda *_: None)
     return cell, Trained.of(record)

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from slotbench.files import atomic
 from slotbench.results import provenance
+from slotbench.results.fingerprint import fingerprint
 from slotbench.training.device import device_name
 from slotbench.training.session import Session
 
@@ -47,7 +48,7 @@ def identity(session: Session) -> dict[str, Any]:
     return {
         "cell": str(session.cell),
         "recipe": json.loads(session.recipe.model_dump_json()),
-        "fingerprint": provenance.fingerprint(session.cell),
+        "fingerprint": fingerprint(session.cell),
         "versions": provenance.versions(),
         "device": device_name(session.device),
         "started_from": session.started_from,

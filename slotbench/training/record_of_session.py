@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from slotbench.data import batches
 from slotbench.files import sha256
 from slotbench.results import provenance
+from slotbench.results.fingerprint import fingerprint
 from slotbench.results.records import (
     Costs,
     Curves,
@@ -73,7 +74,7 @@ def record_of(session: Session, out: Path, seconds: float) -> Record:
             device=device_name(session.device),
             threads=recipe.threads,
             data=dict(session.data.hashes),
-            fingerprint=provenance.fingerprint(cell),
+            fingerprint=fingerprint(cell),
             started_from=session.started_from,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         ),

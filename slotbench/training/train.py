@@ -15,8 +15,8 @@ from slotbench.cells import Cell
 from slotbench.data import batches
 from slotbench.errors import InputError
 from slotbench.files import atomic
-from slotbench.results import provenance
 from slotbench.results.records import Record, cell_name, read, weights_path, write
+from slotbench.results.standing import stale
 from slotbench.training import checkpoint
 from slotbench.training.device import prepare
 from slotbench.training.record_of_session import record_of
@@ -39,7 +39,7 @@ def train_cell(cell: Cell, out: Path, data_dir: Path, parent: Path | None, progr
     data = batches.load(cell.dataset, data_dir, device)
     folder = out.with_suffix("")
     with checkpoint.lock(folder) as waited:
-        if waited and out.exists() and provenance.stale(cell, out) is None:
+        if waited and out.exists() and stale(cell, out) is None:
             return read(out)  # whoever held the lock has done the work
         session = Session(cell, recipe, data, device)
         if start is not None:

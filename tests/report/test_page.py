@@ -15,67 +15,11 @@ import pytest
 from slotbench.data.sources import fetch
 from slotbench.errors import InputError
 from slotbench.report import claims, figures, page, tables
-<<<<<<< HEAD
-from slotbench.results import provenance, records, table
+from slotbench.results import records, table
+from slotbench.results.fingerprint import fingerprint
 from slotbench.training.train import train_cell
 from tests.support import synthetic
 from tests.support.pages import Page, local, panels_of, rendered
-=======
-from slotbench.results import records, table
-from slotbench.results.fingerprint import fingerprint
-from slotbench.training import session
-from tests import synthetic
-
-
-class Page(HTMLParser):
-    """What a browser would find: ids, addresses, the text of each tag's kind."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.ids, self.addresses, self.tags, self.images, self.words, self.unseen = [], [], [], [], [], False
-        self.feed(text)
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        self.tags.append(tag)
-        self.unseen = tag in ("style", "script")
-        self.ids += [given["id"]] if "id" in given else []
-        self.addresses += [given[key] for key in ("href", "src") if key in given]
-        self.images += [given] if tag == "img" else []
-
-    def handle_endtag(self, tag):
-        self.unseen = False
-
-    def handle_data(self, data):
-        self.words += [] if self.unseen else [data]
-
-
-def rendered(root, cells, *, name="made-up", recipe="authors-code", without=(), spoil=lambda run: None):
-    """The index page of a synthetic run, below `root`."""
-    run = synthetic.SyntheticRun(name, recipe, cells)
-    synthetic.train(root / "results", run, without=without)
-    spoil(run)
-    table.write(table.collect(run, root / "results"), root / "results" / name)
-    return page.render(name, root / "results", root / "report")
-
-
-def local(page, index):
-    """What a page links to, as (path, anchor); both can be empty."""
-    addresses = [address for address in page.addresses if not address.startswith("data:")]
-    parts = [one.partition("#") for one in addresses]
-    return [(index.parent / unquote(path) if path else index, anchor) for path, _, anchor in parts]
-
-
-def panels_of(folder):
-    """What cell.html can show: each cell of the run with its content."""
-    found = {}
-    for path in (folder / "cells").rglob("*.js"):
-        content = json.loads(re.fullmatch(r"show\((.*)\)\n", path.read_text(), re.DOTALL)[1])
-        assert all(name.startswith(f"{path.relative_to(folder / 'cells').with_suffix('')}/") for name in content)
-        found |= content
-    return found
->>>>>>> 3639813 (Plans name the run of a cell's own path; tests read Snakemake's messages)
 
 
 def test_every_link_and_anchor_of_every_page_resolves(tmp_path):

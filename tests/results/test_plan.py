@@ -9,7 +9,7 @@ from slotbench.cells import Cell
 from slotbench.results import records
 from slotbench.results.fingerprint import fingerprint
 from slotbench.results.plan import Plan
-from tests.synthetic import record
+from tests.support.synthetic import record
 
 LENET = {"dataset": "digits", "architecture": "lenet"}
 RUN = config.Run.model_validate(

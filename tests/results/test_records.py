@@ -11,14 +11,9 @@ from hypothesis import strategies as st
 from slotbench.cells import Cell
 from slotbench.errors import InputError
 from slotbench.files import atomic
-<<<<<<< HEAD
-from slotbench.results.records import MAX_BYTES, Record, read, text, write
+from slotbench.results.records import MAX_BYTES, MIGRATIONS, SCHEMA_VERSION, Record, checksum, read, text, write
 from tests.support.records import mutated
 from tests.support.synthetic import record
-=======
-from slotbench.results.records import MAX_BYTES, MIGRATIONS, SCHEMA_VERSION, Record, checksum, read, text, write
-from tests.synthetic import record
->>>>>>> c317311 (Tests of fingerprints, standing, vouching, plans and records that grow)
 
 SYNTHETIC = record(Cell("paper", "mnist", "lenet", "greedy", 8, "none", 0))
 RESULTS = Path(__file__).parents[2] / "results"

@@ -11,7 +11,7 @@ from slotbench.results import records, vouching
 from slotbench.results.fingerprint import fingerprint
 from slotbench.results.standing import run_folder, stale, standing
 from slotbench.results.vouching import Attestation, summary
-from tests.synthetic import record
+from tests.support.synthetic import record
 
 CELL = Cell("quick", "digits", "lenet", "greedy", 2, "none", 0)
 RECIPE = json.loads(recipes.of(CELL).model_dump_json())

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from slotbench import config, recipes
 from slotbench.cells import Cell
-from slotbench.results import provenance, records
+from slotbench.results import records
+from slotbench.results.fingerprint import fingerprint
 from tests.support import synthetic
 
 ROOT = Path(__file__).parents[2]
@@ -41,9 +42,13 @@ class Tree:
         done = self.snakemake("-n", *arguments)
         assert done.returncode == 0, done.stderr
         plan: dict[str, set[str]] = {}
-        for rule, output in re.findall(
-            r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    output: ([^\s,]+)", done.stdout + done.stderr, re.M
-        ):
+        told = re.findall(r"^Job \d+: (train|finetune|fetch|draw) (\S+)(.*)", done.stdout + done.stderr, re.M)
+        for verb, what, rest in told:
+            run, _, cell = what.partition("/")
+            rule, output = {
+                "fetch": ("fetch", f"data/{what}.safetensors"),
+                "draw": ("report" if "there are" in rest else "complete_report", f"results/{cell}/cells.csv"),
+            }.get(verb, (verb, f"results/{run}/cells/{cell}.json"))
             plan.setdefault(rule, set()).add(output)
         return plan
 
@@ -59,7 +64,7 @@ class Tree:
         (self.folder / "data" / "digits.safetensors").touch()
         for cell in cells:
             record, recipe = synthetic.record(cell), recipes.of(cell)
-            made_by = {"fingerprint": provenance.fingerprint(cell), "started_from": "0" * 64 if cell.parent else None}
+            made_by = {"fingerprint": fingerprint(cell), "started_from": "0" * 64 if cell.parent else None}
             record = record.model_copy(
                 update={
                     "recipe": json.loads(recipe.model_dump_json()),

@@ -15,11 +15,8 @@ from slotbench.errors import InputError
 from slotbench.results.records import Record, read, weights_path
 from slotbench.selection.options import draw
 from slotbench.training import session
-<<<<<<< HEAD
-from tests.support.records import same
-=======
 from slotbench.training.train import train_cell
->>>>>>> a9ff3ce (training/session.py holds what computes and touches no file; train.py the cell's files, record_of_session.py its record)
+from tests.support.records import same
 
 RECIPE = """about: a test's own
 base:
