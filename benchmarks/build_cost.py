@@ -24,7 +24,7 @@ from slotbench import architectures
 from slotbench.architectures import ARCHITECTURES
 from slotbench.selection.greedy import Greedy
 from slotbench.selection.options import draw
-from slotbench.selection.slots import SQRT3
+from slotbench.selection.rule import SQRT3
 from slotbench.training.device import device_name, prepare
 
 

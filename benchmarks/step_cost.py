@@ -29,7 +29,7 @@ from slotbench.selection.greedy import Greedy
 from slotbench.selection.learned import Learned
 from slotbench.selection.options import draw
 from slotbench.selection.probabilistic import Probabilistic
-from slotbench.selection.slots import SQRT3
+from slotbench.selection.rule import SQRT3
 from slotbench.training.device import device_name, prepare
 from tests.support.oracle import Textbook
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from slotbench.selection.options import fill
+from slotbench.selection.slots import Layer
 from slotbench.selection.subnetwork import Subnetwork
 
 KEPT = 0.5
@@ -25,21 +25,19 @@ class EdgePopup(Subnetwork):
     straight-through gradient of a score is gradient · fixed weight · sign(score).
     """
 
-    def __init__(self, params: Iterable[Tensor], **settings: Any) -> None:
-        super().__init__(params, **settings)
-        for weight, options in self.options.items():
-            _, scores = replace(options, score_bound=2.0).whole()
+    def _offer(self, weights: list[Tensor]) -> None:
+        super()._offer(weights)
+        for weight in weights:
+            _, scores = replace(self.options[weight], score_bound=2.0).whole()
             score = self.state[weight]["b"]
             fill(score, scores - 1)
             score /= math.sqrt(fan_in(weight))
-        self._select(self._weights())
 
     def _magnitude(self, weight: Tensor) -> float:
         return math.sqrt(2 / fan_in(weight))
 
-    def _score_gradient(self, weight: Tensor, gradient: Tensor) -> Tensor:
-        score: Tensor = self.state[weight]["b"]
-        return gradient * self.fixed[weight] * score.sign()
+    def _score_gradient(self, layer: Layer) -> Tensor:
+        return layer.gradient * self.fixed[layer.weight] * layer.b.sign()
 
     @torch.no_grad()
     def _select(self, weights: Iterable[Tensor]) -> None:
@@ -49,11 +47,14 @@ class EdgePopup(Subnetwork):
 
 
 def fan_in(weight: Tensor) -> int:
-    return weight[0].numel()
+    """Of a bias 1: what it belongs to is one more input."""
+    return max(1, math.prod(weight.shape[1:]))
 
 
 def largest(values: Tensor, count: int) -> Tensor:
     """Where the `count` largest of `values`, [n], are: a mask, [n]. Of equal values the first ones count."""
+    if count == 0:
+        return torch.zeros_like(values, dtype=torch.bool)
     threshold = values.topk(count, sorted=False).values.amin()
     above, tied = values > threshold, values == threshold
     return above | (tied & (tied.cumsum(0) <= count - above.sum()))

@@ -6,6 +6,8 @@ between the two breakpoints around its present level: a fraction of a percent of
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +16,12 @@ import torch
 from torch import Tensor
 
 from slotbench.selection import kernel
-from slotbench.selection.slots import Slots
-from slotbench.selection.staircase import build
+from slotbench.selection.options import fill
+from slotbench.selection.slots import Layer, Settings, Slots, train_b
+from slotbench.selection.staircase import build, threads
 
+LARGEST_POWER = {torch.float32: 126, torch.float64: 1022}
+"""of 2, whose inverse is still a normal number"""
 Numbers = npt.NDArray[np.floating]
 BLOCK = 2**15
 """Connections that are compared at once where that takes products: few enough for a processor's cache"""
@@ -38,51 +43,75 @@ class Climber(NamedTuple):
 
 
 class Greedy(Slots):
-    """Greedy selection as an optimizer; arguments as of `slots.Slots`.
+    """Greedy selection as an optimizer; arguments as of `rule.Rule`.
 
     In float64 it selects what SGD on K stored scores and their argmax select, step for step, for any K, momentum,
     Nesterov, weight decay and schedule (tests/selection/test_greedy.py).
     """
 
     def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
         self._climbers: dict[tuple[Tensor, int], Climber] = {}
-        self._select_afresh()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        super().load_state_dict(state_dict)
-        self._select_afresh()
+        self._standing: dict[Tensor, int] = {}
+        """the sign of a at which each layer was selected"""
+        super().__init__(*args, **settings)
 
     @torch.no_grad()
-    def _select_afresh(self) -> None:
+    def _select(self, weights: Iterable[Tensor]) -> None:
         """Selects by (a, b) alone, whatever the weights were."""
-        for group in self.param_groups:
-            for weight in group["params"]:
-                climb(weight, self.state[weight]["b"], group["a"], self._climber(weight, sign(group)), everywhere=True)
+        a = self.a
+        for weight in weights:
+            self._climb(weight, a[weight], everywhere=True)
 
-    def _climber(self, weight: Tensor, of_sign: int) -> Climber:
+    def _place(self, weight: Tensor) -> None:
+        self._climbers = {key: climber for key, climber in self._climbers.items() if key[0] is not weight}
+
+    def _climber(self, weight: Tensor, a: float) -> Climber:
         """A layer's staircase for a sign of a: built when first asked for, from the same options."""
-        key = weight, of_sign
+        key = weight, -1 if a < 0 else 1
         if key not in self._climbers:
-            self._climbers[key] = stand(weight, *build(self.options[weight], numpy_type(weight), of_sign))
+            staircase = build(self.options[weight], numpy_type(weight), key[1], threads(weight.device))
+            self._climbers[key] = stand(weight, *staircase)
         return self._climbers[key]
 
-    def _step(self, weights: list[Tensor], group: dict[str, Any]) -> None:
-        turned = sign(group) != group.setdefault("sign", 1)
-        group["sign"] = sign(group)
-        climbers = [self._climber(weight, group["sign"]) for weight in weights]
-        fused_step = None if turned else kernel.greedy_step_of(weights)
-        if fused_step is not None:
-            for weight, climber in zip(weights, climbers, strict=True):
-                fused_step(weight, self.state[weight], climber, group)
-            return
-        self._train_b(weights, group)
-        for weight, climber in zip(weights, climbers, strict=True):
-            climb(weight, self.state[weight]["b"], group["a"], climber, everywhere=turned)
+    def _climb(self, weight: Tensor, a: float, everywhere: bool) -> None:
+        b = self.state[weight]["b"]
+        climb(weight, b, a, self._climber(weight, a), everywhere)
+        if a == 0:  # then all scores of a connection whose b is 0 tie, and its first option wins
+            first = torch.empty_like(weight)
+            fill(first, self.options[weight].first())
+            weight.copy_(torch.where(b == 0, first, weight))
+        self._standing[weight] = sign(a)
+
+    def _step(self, layers: list[Layer], settings: Settings) -> None:
+        others = []
+        for layer in layers:
+            turned = sign(layer.a) != self._standing[layer.weight]
+            step = None if turned or layer.a == 0 else kernel.greedy_step_of(layer.weight)
+            if step is None:
+                others.append((layer, turned))
+            else:
+                step(layer, self._climber(layer.weight, layer.a), settings, units(layer.a, layer.weight.dtype))
+        if others:
+            train_b([layer for layer, _ in others], settings)
+        for layer, turned in others:
+            self._climb(layer.weight, layer.a, everywhere=turned or layer.a == 0)
 
 
-def sign(group: dict[str, Any]) -> int:
-    return -1 if group["a"] < 0 else 1
+def sign(a: float) -> int:
+    return (a > 0) - (a < 0)
+
+
+def units(a: float, dtype: torch.dtype) -> tuple[float, float]:
+    """What b and breakpoints are multiplied by, to be compared: 1 and |a|.
+
+    For |a| < 1 both are multiplied by the power of 2 that takes |a| to [1, 2), in as far as `dtype` has it: it changes
+    no comparison, but a product of the smallest breakpoint, which stands for a tie at the start, would be lost in 0.
+    """
+    a = abs(a)
+    if a == 0 or not a < 1:
+        return 1.0, a
+    power = 2.0 ** min(1 - math.frexp(a)[1], LARGEST_POWER[dtype])
+    return power, max(power * a, 1.0)
 
 
 def numpy_type(weight: Tensor) -> Any:
@@ -91,7 +120,7 @@ def numpy_type(weight: Tensor) -> Any:
 
 def stand(weight: Tensor, levels: Any, breakpoints: Any, first: Any) -> Climber:
     """All connections on their lowest level."""
-    tallest = int(np.diff(first).max())
+    tallest = int(np.diff(first).max(initial=1))
     levels, breakpoints, first = (torch.from_numpy(part) for part in (levels, breakpoints, first))
     lowest = first[:-1]
 
@@ -114,22 +143,23 @@ def climb(weight: Tensor, b: Tensor, a: float, climber: Climber, everywhere: boo
     `everywhere` also rewrites the weights that did not move.
     """
     if b.device.type == "cpu":
-        climb_sparsely(weight, b, abs(a), climber, everywhere)
+        climb_sparsely(weight, b, units(a, b.dtype), climber, everywhere)
     else:
-        climb_densely(weight, b, abs(a), climber)
+        climb_densely(weight, b, units(a, b.dtype), climber)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # of a training that diverges
-def climb_sparsely(weight: Tensor, b: Tensor, a: float, climber: Climber, everywhere: bool) -> None:
+def climb_sparsely(weight: Tensor, b: Tensor, units: tuple[float, float], climber: Climber, everywhere: bool) -> None:
     """By NumPy, which takes less time than torch to compare, to search and to move a few connections."""
     selected, there, entry, low, high = (
         flat(tensor).numpy() for tensor in (weight.detach(), b, climber.entry, climber.low, climber.high)
     )
     levels, breakpoints = climber.levels.numpy(), climber.breakpoints.numpy()
-    moving = leaving(there, low, high, a)
+    unit, a = units
+    moving = leaving(there, low, high, units)
     changed = slice(None) if everywhere else moving
     while len(moving):
-        here, goal = entry[moving], there[moving]
+        here, goal = entry[moving], there[moving] * unit
         # NaN ends every staircase and compares false
         step = np.subtract(goal > breakpoints[here + 1] * a, goal <= breakpoints[here] * a, dtype=np.int32)
         entry[moving] = here + step
@@ -140,23 +170,27 @@ def climb_sparsely(weight: Tensor, b: Tensor, a: float, climber: Climber, everyw
     selected[changed] = levels[here]
 
 
-def leaving(b: Numbers, low: Numbers, high: Numbers, a: float) -> npt.NDArray[np.intp]:
+def leaving(b: Numbers, low: Numbers, high: Numbers, units: tuple[float, float]) -> npt.NDArray[np.intp]:
     """The places where b has left its interval."""
-    if a == 1:
+    unit, a = units
+    if unit == a == 1:
         return np.flatnonzero((b <= low) | (b > high))
-    left = []
+    left = [np.zeros(0, np.intp)]
     for start in range(0, len(b), BLOCK):
         part = slice(start, start + BLOCK)
-        left.append(start + np.flatnonzero((b[part] <= low[part] * a) | (b[part] > high[part] * a)))
+        there = b[part] * unit
+        left.append(start + np.flatnonzero((there <= low[part] * a) | (there > high[part] * a)))
     return np.concatenate(left)
 
 
-def climb_densely(weight: Tensor, b: Tensor, a: float, climber: Climber) -> None:
+def climb_densely(weight: Tensor, b: Tensor, units: tuple[float, float], climber: Climber) -> None:
     """Everywhere, in the most passes that a staircase of the layer can take: an accelerator then waits for no host to
     learn how many connections are moving."""
     levels, breakpoints, entry, low, high, tallest = climber
+    unit, a = units
+    there = b if unit == 1 else b * unit
     for _ in range(tallest - 1):
-        entry += (b > high * a).int() - (b <= low * a).int()
+        entry += (there > high * a).int() - (there <= low * a).int()
         low.copy_(breakpoints[entry])
         high.copy_(breakpoints[entry + 1])
     weight.copy_(levels[entry])

@@ -1,8 +1,8 @@
-"""The fused step of `step.c`, compiled when first needed by the machine's C compiler, if it has one; on a GPU, that
+"""The fused steps of `step.c`, compiled when first needed by the machine's C compiler, if it has one; on a GPU, those
 of `kernel_gpu`, compiled by Triton.
 
 Without a compiler everything runs through torch alone and selects the same, at the cost of a few more passes
-over the weights (docs/performance.md). `SLOTBENCH_KERNEL=0` does without one.
+over the weights (docs/performance.md); a line on stderr says so. `SLOTBENCH_KERNEL=0` does without one.
 """
 
 from __future__ import annotations
@@ -14,18 +14,23 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-GreedyStep = Callable[[Tensor, dict[str, Tensor], Any, dict[str, Any]], None]
-"""(weight, its state, its `greedy.Climber`, its group's settings)"""
+from slotbench.selection.slots import Layer, Settings
+
+GreedyStep = Callable[[Layer, Any, Settings, tuple[float, float]], None]
+"""(layer, its `greedy.Climber`, settings, `greedy.units`): SGD on b, then the climb"""
+Draw = Callable[[Tensor, Tensor, Tensor, Tensor, float, int], None]
+"""(weight, b, options, initial scores, a, seed), of which the options and scores are [K, connections], row-major"""
 Steps = tuple[npt.NDArray[np.floating], npt.NDArray[np.floating], npt.NDArray[np.int64]]
 """Levels and breakpoints of some connections, one after the other, and how many each has"""
 SOURCE = Path(__file__).with_name("step.c")
@@ -37,26 +42,75 @@ enabled = os.environ.get("SLOTBENCH_KERNEL") != "0"
 FLAGS = ("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 
 
+def path(device: torch.device) -> Literal["compiled", "triton", "torch"]:
+    """What selection runs by on `device`, for a record."""
+    if enabled and device.type == "cpu" and library() is not None:
+        return "compiled"
+    if enabled and device.type == "cuda" and gpu(device) is not None:
+        return "triton"
+    return "torch"
+
+
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernel, from the user's cache where it is there; None without a compiler that works."""
+    """The compiled kernel, from the user's cache where it is there and whole; None without a compiler that works."""
     compiler = shutil.which("cc")
     if compiler is None:
+        warn("there is no C compiler, cc, in PATH")
         return None
     # A folder of results may be shared by machines that are not alike: the name says source, compiler and processor.
     key = hashlib.sha256(b"\0".join([SOURCE.read_bytes(), " ".join(FLAGS).encode(), compiler.encode(), processor()]))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slotbench"
-    built = cache / f"step-{key.hexdigest()[:16]}.so"
+    name = f"step-{key.hexdigest()[:16]}"
     try:
-        if not built.exists():
-            cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryDirectory(dir=cache) as folder:
-                part = Path(folder, built.name)
-                subprocess.run([compiler, *FLAGS, "-o", part, SOURCE, "-lm"], check=True, capture_output=True)
-                part.replace(built)
-        return ctypes.CDLL(str(built))
-    except (OSError, subprocess.CalledProcessError):
+        try:
+            folder = cache()
+            return cached(folder, name) or built(compiler, folder, name)
+        except (OSError, RuntimeError):  # a user without a home, or with one that cannot be written to
+            with tempfile.TemporaryDirectory() as scratch:
+                return built(compiler, Path(scratch), name)
+    except (OSError, subprocess.CalledProcessError) as error:
+        words = getattr(error, "stderr", None) or str(error).encode()
+        warn(f"{compiler} does not compile it here: {words.decode(errors='replace').strip()[:500]}")
         return None
+
+
+def warn(why: str) -> None:
+    print(f"slotbench: selection runs without its kernel, slower and to the same bits ({why})", file=sys.stderr)
+
+
+def cache() -> Path:
+    """The user's folder for what can be made again."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slotbench"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def cached(folder: Path, name: str) -> ctypes.CDLL | None:
+    """The kernel of this name in `folder`, if its content is what its name says: a damaged one would end Python."""
+    for kept in sorted(folder.glob(f"{name}-*.so")):
+        try:
+            if kept.is_file() and kept.stem == f"{name}-{digest(kept)}":
+                return ctypes.CDLL(str(kept))
+        except OSError:  # built beside other libraries, as in a container
+            continue
+    return None
+
+
+def built(compiler: str, folder: Path, name: str) -> ctypes.CDLL:
+    """The kernel, compiled into `folder`."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        part = Path(scratch, "step.so")
+        subprocess.run([compiler, *FLAGS, "-o", part, SOURCE, "-lm"], check=True, capture_output=True)
+        whole = folder / f"{name}-{digest(part)}.so"
+        for old in folder.glob(f"{name}-*.so"):
+            if old != whole and old.is_file():
+                old.unlink(missing_ok=True)
+        part.replace(whole)
+    return ctypes.CDLL(str(whole))
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def processor() -> bytes:
@@ -68,56 +122,56 @@ def processor() -> bytes:
         return " ".join(platform.uname()).encode()
 
 
-def usable(weight: Tensor) -> bool:
-    """Whether the kernel can take this layer's step."""
-    return enabled and weight.device.type == "cpu" and weight.dtype in TYPES and library() is not None
-
-
-def greedy_step_of(weights: list[Tensor]) -> GreedyStep | None:
-    """The fused step for these layers, where there is one."""
-    if all(map(usable, weights)):
-        return greedy_step
-    if enabled and all(weight.is_cuda and weight.dtype in TYPES for weight in weights):
-        return greedy_step_on_gpu(weights[0].device)
-    return None
-
-
 @functools.cache
-def greedy_step_on_gpu(device: torch.device) -> GreedyStep | None:
-    """By Triton, which comes with torch's builds for GPUs, where a first step shows that it works."""
+def gpu(device: torch.device) -> Any:
+    """`kernel_gpu`, by Triton, which comes with torch's builds for GPUs, where a first step shows that it works."""
     try:
         from slotbench.selection import kernel_gpu
 
         kernel_gpu.try_out(device)
-    except Exception:  # whatever it is that Triton lacks on this machine: a compiler, Python's headers, a driver
+    except Exception as error:  # whatever Triton lacks on this machine: a compiler, Python's headers, a driver
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(
+            f"slotbench: selection runs without Triton on {device}, which makes a step several times as long "
+            f"({type(error).__name__}: {first[:300]})",
+            file=sys.stderr,
+        )
         return None
-    return kernel_gpu.greedy_step
+    return kernel_gpu
 
 
-def greedy_step(weight: Tensor, state: dict[str, Tensor], climber: Any, group: dict[str, Any]) -> None:
-    """SGD on `state["b"]` by `weight.grad`, then the climb: `slots.Slots._train_b` and `greedy.climb` in one pass."""
-    getattr(library(), f"greedy_step_{TYPES[weight.dtype]}")(
-        ctypes.c_int64(weight.numel()),
-        *pointers(weight, gradient(weight), state["b"], state["momentum"], climber.entry, climber.low, climber.high),
+def greedy_step_of(weight: Tensor) -> GreedyStep | None:
+    """The fused step of greedy selection for this layer, where there is one."""
+    way = path(weight.device)
+    if way == "triton":
+        on_gpu: GreedyStep = gpu(weight.device).greedy_step
+        return on_gpu
+    return greedy_step if way == "compiled" else None
+
+
+def draw_of(weight: Tensor) -> Draw | None:
+    """`probabilistic.draw` in one pass for this layer, where there is one."""
+    way = path(weight.device)
+    if way == "triton":
+        on_gpu: Draw = gpu(weight.device).draw
+        return on_gpu
+    return draw if way == "compiled" else None
+
+
+def greedy_step(layer: Layer, climber: Any, settings: Settings, units: tuple[float, float]) -> None:
+    """`slots.train_b` and `greedy.climb` in one pass."""
+    getattr(library(), f"greedy_step_{TYPES[layer.weight.dtype]}")(
+        ctypes.c_int64(layer.weight.numel()),
+        *pointers(layer.weight, layer.gradient, layer.b, layer.momentum, climber.entry, climber.low, climber.high),
         *pointers(climber.levels, climber.breakpoints),
-        ctypes.c_double(group["lr"]),
-        ctypes.c_double(group["momentum"]),
-        ctypes.c_double(group["weight_decay"]),
-        ctypes.c_int(group["nesterov"]),
-        ctypes.c_double(abs(group["a"])),
+        *map(ctypes.c_double, settings[:3]),
+        ctypes.c_int(settings.nesterov),
+        *map(ctypes.c_double, units),
     )
 
 
-def gradient(weight: Tensor) -> Tensor:
-    """The gradient of `weight`, in its layout."""
-    assert weight.grad is not None
-    if weight.grad.stride() == weight.stride():
-        return weight.grad
-    return torch.empty_like(weight).copy_(weight.grad)
-
-
 def draw(weight: Tensor, b: Tensor, options: Tensor, scores: Tensor, a: float, seed: int) -> None:
-    """`probabilistic.draw` in one pass: `weight` and `b` in row-major order, the others [K, connections]."""
+    """`probabilistic.draw` in one pass."""
     k, connections = options.shape
     scratch = torch.empty(k, BLOCK, dtype=weight.dtype)
     getattr(library(), f"draw_{TYPES[weight.dtype]}")(
@@ -140,7 +194,7 @@ def envelopes(
     levels, breakpoints = np.empty(options.size, dtype), np.empty(options.size, dtype)
     counts, scratch = np.empty(connections, np.int64), np.empty(3 * (k + LANES))
     arrays = [np.ascontiguousarray(one) for one in (options, scores)]
-    climb = getattr(compiled, f"envelopes_{dtype}")
+    climb = compiled[f"envelopes_{dtype}"]  # a new object each time, since threads set its type
     climb.restype = ctypes.c_int64
     total = climb(
         ctypes.c_int64(connections),

@@ -1,85 +1,100 @@
 """Training the K scores of every connection as one pair (a, b): what greedy and probabilistic selection share.
 
 Every operation of SGD is linear, so the score of option k is a·s⁰_k + b·w_k at every step (docs/method.md), where b,
-one number per connection, is an ordinary weight trained by the same SGD from 0, and a, one number per group, follows
+one number per connection, is an ordinary weight trained by the same SGD from 0, and a, one number per layer, follows
 the same recurrence from 1 with gradient 0. How a weight is selected by its scores is a subclass's affair.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.optim.sgd import sgd
 
-from slotbench.selection.options import Options, Sharing, draw
-
-SQRT3 = 3**0.5
+from slotbench.selection.rule import Rule, check_settings, fills_its_memory, same_layout
 
 
-class Slots(torch.optim.Optimizer):
+class Layer(NamedTuple):
+    """What a step needs to know of one layer: tensors of one shape, type and layout."""
+
+    weight: Tensor
+    gradient: Tensor
+    b: Tensor
+    momentum: Tensor
+    a: float
+
+
+class Settings(NamedTuple):
+    """SGD's, of one group, at one step."""
+
+    lr: float
+    momentum: float
+    weight_decay: float
+    nesterov: bool
+
+
+class Slots(Rule):
     """SGD on the scores of K random options per connection; the parameters hold the selected options.
 
-    Arguments, beside torch.optim.SGD's own `lr`, `momentum`, `weight_decay` and `nesterov`:
-        params: a network's weights, of any shape, float32 or float64; their values are replaced.
-        k: options per connection.
-        seed: which random network; layers are told apart by their order.
-        option_bound, score_bounds: options are uniform in ± the first, initial scores in [0, the second) for
-            convolutions and for fully-connected layers, in units of the layer's Glorot deviation.
+    Arguments as of `rule.Rule`, of which `k` is needed. The gradient that autograd leaves in a parameter is that of its
+    selected weight; every score's gradient is that times its option (the straight-through estimator of the paper's
+    section 3). As torch.optim.SGD does, a step leaves the scores of a layer without a gradient as they are.
 
-    The gradient that autograd leaves in a parameter is that of its selected weight; every score's gradient is that
-    times its option (the straight-through estimator of the paper's section 3).
+    Weights that something else has written in place since they were selected, as a network's `load_state_dict` does,
+    are selected again at the next step (what goes by `.data` cannot be seen). A b that is infinite or not a number,
+    of a training that diverges, selects one of its connection's options, not always that of the textbook's argmax.
     """
 
-    sharing: Sharing | None = None
+    kept = ("b", "momentum")
 
-    def __init__(
-        self,
-        params: Iterable[Tensor],
-        *,
-        k: int,
-        seed: int,
-        lr: float,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        nesterov: bool = False,
-        option_bound: float = SQRT3,
-        score_bounds: Sequence[float] = (SQRT3, SQRT3),
-    ) -> None:
-        if k < 1:
-            raise ValueError(f"k = {k}: a connection needs at least one option")
-        if nesterov and momentum <= 0:
-            raise ValueError("nesterov needs momentum")
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-            "a": 1.0,
-            "a_momentum": 0.0,
-        }
-        super().__init__(params, defaults)
+    def __init__(self, params: Iterable[Any], *, k: int, **settings: Any) -> None:
         self.training = True
-        self.options: dict[Tensor, Options] = {}
-        weights = list(self._weights())
-        drawn = draw(
-            weights, k=k, seed=seed, option_bound=option_bound, score_bounds=score_bounds, sharing=self.sharing
-        )
-        for weight, options in zip(weights, drawn, strict=True):
-            self.options[weight] = options
-            self.state[weight] = {"b": torch.zeros_like(weight), "momentum": torch.zeros_like(weight)}
+        self._written: dict[Tensor, tuple[int, int]] = {}
+        super().__init__(params, k=k, **settings)
 
-    def _weights(self) -> Iterable[Tensor]:
-        return (weight for group in self.param_groups for weight in group["params"])
+    @property
+    def a(self) -> dict[Tensor, float]:
+        """Of each layer."""
+        return {weight: a for group in self.param_groups for weight, a in zip(group["params"], group["a"], strict=True)}
+
+    def _new_group(self, parameters: int) -> dict[str, Any]:
+        # Lists that are replaced and never changed: a state is of its own time.
+        return super()._new_group(parameters) | {"a": [1.0] * parameters, "a_momentum": [0.0] * parameters}
+
+    def _offer(self, weights: list[Tensor]) -> None:
+        super()._offer(weights)
+        for weight in weights:
+            self.state[weight] = {name: torch.zeros_like(weight).detach() for name in self.kept}
+
+    def _begin(self, weights: list[Tensor]) -> None:
+        super()._begin(weights)
+        self._note(weights)
+
+    def _note(self, weights: Iterable[Tensor]) -> None:
+        """Takes down that `weights` are what the rule has selected."""
+        self._written |= {weight: written(weight) for weight in weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        for weight in self._weights():
+            self._place(weight)
+        self._select_all()
+
+    def _select_all(self) -> None:
+        self._select(self._weights())
+        self._note(self._weights())
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._note(self._written)  # of a copy, whose weights lie elsewhere
 
     def train(self) -> None:
-        """Selects as the next forward pass of training needs it."""
         self.training = True
 
     def eval(self) -> None:
-        """Selects for evaluation."""
         self.training = False
 
     @torch.no_grad()
@@ -90,34 +105,83 @@ class Slots(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            weights = [weight for weight in group["params"] if weight.grad is not None]
-            if weights:
-                advance_a(group)
-                self._step(weights, group)
+            check_settings(group)
+            settings = Settings(float(group["lr"]), group["momentum"], group["weight_decay"], group["nesterov"])
+            for weight in group["params"]:
+                self._check(weight)
+            trained = [place for place, weight in enumerate(group["params"]) if weight.grad is not None]
+            advance_a(group, trained, settings)
+            layers = [self._layer(group["params"][place], group["a"][place]) for place in trained]
+            if layers:
+                self._step(layers, settings)
+            self._note(group["params"])
         return loss
 
-    def _step(self, weights: list[Tensor], group: dict[str, Any]) -> None:
-        """Trains b and selects again, for the weights of one group that have a gradient."""
+    def _check(self, weight: Tensor) -> None:
+        """Makes a weight whose place in memory has changed, or whose values, what the rule selects again."""
+        b = self.state[weight]["b"]
+        if weight.dtype != b.dtype or weight.device != b.device or weight.shape != b.shape:
+            raise RuntimeError(
+                f"a parameter is now {described(weight)}, and was {described(b)} when its optimizer was built: "
+                "move the network first, then build its optimizer"
+            )
+        moved = not same_layout(weight, b)
+        if moved:
+            if not fills_its_memory(weight):
+                raise RuntimeError(f"a parameter, {described(weight)}, no longer fills its memory: clone it")
+            for name, tensor in self.state[weight].items():
+                self.state[weight][name] = torch.empty_like(weight).detach().copy_(tensor)
+            self._place(weight)
+        if moved or self._written[weight] != written(weight):
+            self._select([weight])
+
+    def _place(self, weight: Tensor) -> None:
+        """Takes up that the layout of a layer in memory may have changed."""
+
+    def _layer(self, weight: Tensor, a: float) -> Layer:
+        state = self.state[weight]
+        return Layer(weight, gradient_of(weight), state["b"], state["momentum"], a)
+
+    def _step(self, layers: list[Layer], settings: Settings) -> None:
+        """Trains b and selects again, for the layers of one group that have a gradient."""
         raise NotImplementedError  # abstract: each rule has its own
 
-    def _train_b(self, weights: list[Tensor], group: dict[str, Any]) -> None:
-        """torch's own SGD on b."""
-        sgd(
-            [self.state[weight]["b"] for weight in weights],
-            [weight.grad for weight in weights if weight.grad is not None],
-            [self.state[weight]["momentum"] for weight in weights],
-            weight_decay=group["weight_decay"],
-            momentum=group["momentum"],
-            lr=group["lr"],
-            dampening=0.0,
-            nesterov=group["nesterov"],
-            maximize=False,
-        )
+
+def train_b(layers: list[Layer], settings: Settings) -> None:
+    """torch's own SGD on b."""
+    _, gradients, b, momentum, _ = (list(column) for column in zip(*layers, strict=True))
+    sgd(b, gradients, momentum, **settings._asdict(), dampening=0.0, maximize=False)
 
 
-def advance_a(group: dict[str, Any]) -> None:
-    """One step of SGD on a, whose gradient is 0: only weight decay moves it, and with momentum it can cross 0."""
-    change = group["weight_decay"] * group["a"]
-    group["a_momentum"] = group["momentum"] * group["a_momentum"] + change
-    change = change + group["momentum"] * group["a_momentum"] if group["nesterov"] else group["a_momentum"]
-    group["a"] -= group["lr"] * change
+def advance_a(group: dict[str, Any], trained: list[int], settings: Settings) -> None:
+    """One step of SGD on the a of layers that have a gradient. That of a is 0: only weight decay moves it, and with
+    momentum it can cross 0."""
+    lr, momentum, decay, nesterov = settings
+    a, velocities = list(group["a"]), list(group["a_momentum"])
+    for place in trained:
+        change = decay * a[place]
+        if momentum != 0:
+            velocities[place] = momentum * velocities[place] + change
+            change = change + momentum * velocities[place] if nesterov else velocities[place]
+        a[place] -= lr * change
+    group |= {"a": a, "a_momentum": velocities}
+
+
+def gradient_of(weight: Tensor) -> Tensor:
+    """The gradient of `weight`, in its type and its layout."""
+    gradient = weight.grad
+    assert gradient is not None
+    if gradient.layout is not torch.strided or gradient.is_complex():
+        raise RuntimeError(f"a gradient is {gradient.dtype}, {gradient.layout}: has to be dense and real")
+    if gradient.dtype == weight.dtype and not gradient.is_neg() and same_layout(gradient, weight):
+        return gradient
+    return torch.empty_like(weight).copy_(gradient)
+
+
+def written(weight: Tensor) -> tuple[int, int]:
+    """What changes when something writes to a tensor in place, or puts another in its place."""
+    return weight._version, weight.data_ptr()
+
+
+def described(tensor: Tensor) -> str:
+    return f"{list(tensor.shape)} {tensor.dtype} on {tensor.device}"

@@ -7,10 +7,12 @@ the K lines s⁰_k + w_k·θ: few levels, in increasing order, however large K i
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from slotbench.selection import kernel
 from slotbench.selection.options import Options
@@ -32,22 +34,32 @@ class Staircase(NamedTuple):
     first: npt.NDArray[np.int64]
 
 
-def build(options: Options, dtype: npt.DTypeLike, sign: int = 1) -> Staircase:
+def build(options: Options, dtype: npt.DTypeLike, sign: int = 1, threads: int | None = 1) -> Staircase:
     """The staircases for a > 0 (`sign` 1) or a < 0 (`sign` -1), where |a| takes the place of a.
 
     Breakpoints are computed in float64, then rounded to `dtype`. A tie goes to the lowest option, as in argmax:
-    where the upper of two levels has it, the breakpoint is moved down by one float.
+    where the upper of two levels has it, the breakpoint is moved down by one float. Each of `threads` (None: as many as
+    there are processors) takes a block of connections at a time; what is built does not depend on how many there are.
     """
     dtype = np.dtype(dtype)
-    steps = []
-    for _, weights, scores in options.blocks():
+
+    def of_block(start: int) -> kernel.Steps:
+        _, weights, scores = options.block(start)
         compiled = kernel.envelopes(weights, scores, dtype, sign)
-        steps.append(compiled or climb(weights.astype(np.float64), sign * scores.astype(np.float64), dtype))
+        return compiled or climb(weights.astype(np.float64), sign * scores.astype(np.float64), dtype)
+
+    with ThreadPoolExecutor(threads) as pool:
+        steps = list(pool.map(of_block, options.starts))
     levels, breakpoints, counts = zip(*steps, strict=True)
     first = np.zeros(options.connections + 1, np.int64)
     np.cumsum(np.concatenate(counts), out=first[1:])
     ends = np.full(1, np.nan, dtype)
     return Staircase(np.concatenate(levels), np.concatenate([*breakpoints, ends]), first)
+
+
+def threads(device: torch.device) -> int | None:
+    """How many to build with: as many as torch computes with on a CPU, which others may share; beside a GPU, all."""
+    return torch.get_num_threads() if device.type == "cpu" else None
 
 
 def climb(weights: Float64, scores: Float64, dtype: np.dtype[Any]) -> kernel.Steps:

@@ -14,13 +14,13 @@
 
 enum { BLOCK = 512, SCAN = 64 }; /* SCAN: short enough that most blocks have no connection to move */
 
-/* One step of SGD on b, and the climb that follows. */
+/* One step of SGD on b, and the climb that follows; `unit_` and `a_` are greedy.units. */
 #define GREEDY_STEP(NAME, REAL)                                                                                  \
   void NAME(int64_t n, REAL *restrict weight, const REAL *restrict gradient, REAL *restrict b,                   \
             REAL *restrict momentum, int32_t *restrict entry, REAL *restrict low, REAL *restrict high,           \
             const REAL *restrict levels, const REAL *restrict breakpoints, double lr_, double mu_,               \
-            double decay_, int nesterov, double a_) {                                                            \
-    const REAL lr = (REAL)-lr_, mu = (REAL)mu_, decay = (REAL)decay_, a = (REAL)a_;                              \
+            double decay_, int nesterov, double unit_, double a_) {                                              \
+    const REAL lr = (REAL)-lr_, mu = (REAL)mu_, decay = (REAL)decay_, unit = (REAL)unit_, a = (REAL)a_;          \
     for (int64_t start = 0; start < n; start += SCAN ) {                                                         \
       const int64_t stop = start + SCAN < n ? start + SCAN : n;                                                  \
       int left = 0;                                                                                              \
@@ -33,17 +33,19 @@ enum { BLOCK = 512, SCAN = 64 }; /* SCAN: short enough that most blocks have no 
         }                                                                                                        \
         const REAL moved = FUSED(change, lr, b[i]);                                                              \
         b[i] = moved;                                                                                            \
-        left |= (moved <= low[i] * a) | (moved > high[i] * a);                                                   \
+        const REAL there = moved * unit;                                                                         \
+        left |= (there <= low[i] * a) | (there > high[i] * a);                                                   \
       }                                                                                                          \
       if (!left) continue;                                                                                       \
       for (int64_t i = start; i < stop; i++) {                                                                   \
+        const REAL there = b[i] * unit;                                                                          \
         int32_t here = entry[i];                                                                                 \
-        if (b[i] > high[i] * a) {                                                                                \
+        if (there > high[i] * a) {                                                                               \
           do here++;                                                                                             \
-          while (b[i] > breakpoints[here + 1] * a);                                                              \
-        } else if (b[i] <= low[i] * a) {                                                                         \
+          while (there > breakpoints[here + 1] * a);                                                             \
+        } else if (there <= low[i] * a) {                                                                        \
           do here--;                                                                                             \
-          while (b[i] <= breakpoints[here] * a);                                                                 \
+          while (there <= breakpoints[here] * a);                                                                \
         } else                                                                                                   \
           continue;                                                                                              \
         entry[i] = here;                                                                                         \
@@ -58,7 +60,8 @@ GREEDY_STEP(greedy_step_float32, float)
 GREEDY_STEP(greedy_step_float64, double)
 
 /* e to the x for x ≤ 0, within 2 units in the last place, in operations that compilers turn into vector code:
-   x = n·ln 2 + r, e^r by its series, 2^n by the exponent's bits. Below -87 it stays near 1e-38. */
+   x = n·ln 2 + r, e^r by its series, 2^n by the exponent's bits; far below 0 it stays near the smallest number.
+   ln 2 is in two parts, of which n times the first is exact. probabilistic.exp_ and kernel_gpu do the same. */
 static inline float exp_float32(float x) {
   x = x < -87 ? -87 : x;
   const float n = __builtin_rintf(x * 1.44269504f);
@@ -77,7 +80,29 @@ static inline float exp_float32(float x) {
   return series * power;
 }
 
-static inline double exp_float64(double x) { return exp(x); }
+static inline double exp_float64(double x) {
+  x = x < -707 ? -707 : x;
+  const double n = __builtin_rint(x * 1.4426950408889634);
+  const double r = (x - n * 0.6931471806019545) + n * 4.2009150726810846e-11;
+  double series = 1.0 / 6227020800;
+  series = series * r + 1.0 / 479001600;
+  series = series * r + 1.0 / 39916800;
+  series = series * r + 1.0 / 3628800;
+  series = series * r + 1.0 / 362880;
+  series = series * r + 1.0 / 40320;
+  series = series * r + 1.0 / 5040;
+  series = series * r + 1.0 / 720;
+  series = series * r + 1.0 / 120;
+  series = series * r + 1.0 / 24;
+  series = series * r + 1.0 / 6;
+  series = series * r + 0.5;
+  series = series * r + 1;
+  series = series * r + 1;
+  const int64_t bits = ((int64_t)n + 1023) * ((int64_t)1 << 52);
+  double power;
+  memcpy(&power, &bits, sizeof power);
+  return series * power;
+}
 
 /* The number that `probabilistic.uniform` gives for place i: splitmix64 (Steele, Lea & Flood 2014), 24 bits of it. */
 static inline float uniform(uint64_t seed, int64_t i) {

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from slotbench.selection.options import glorot_deviation
 from slotbench.selection.probabilistic import uniform
+from slotbench.selection.slots import Layer
 from slotbench.selection.subnetwork import Subnetwork
 
 
@@ -27,14 +28,14 @@ class Supermask(Subnetwork):
     on the CPU, and are the same on every device but for rounding.
     """
 
-    def __init__(self, params: Iterable[Tensor], **settings: Any) -> None:
-        super().__init__(params, **settings)
+    def __init__(self, params: Iterable[Any], **settings: Any) -> None:
         self._rescaling: dict[Tensor, Tensor] = {}
-        self.draw()
+        super().__init__(params, **settings)
 
     def draw(self) -> None:
         """Draws anew which weights are kept."""
         self._draw(self._weights())
+        self._note(self._weights())
 
     def _draw(self, weights: Iterable[Tensor]) -> None:
         for weight in weights:
@@ -46,8 +47,9 @@ class Supermask(Subnetwork):
     def _magnitude(self, weight: Tensor) -> float:
         return glorot_deviation(weight.shape)
 
-    def _score_gradient(self, weight: Tensor, gradient: Tensor) -> Tensor:
-        probability: Tensor = self.state[weight]["b"].sigmoid()
+    def _score_gradient(self, layer: Layer) -> Tensor:
+        weight, gradient, score, _, _ = layer
+        probability = score.sigmoid()
         rescaling = self._rescaling[weight]
         of_rescaling = (gradient * weight.detach()).sum() * (rescaling / weight.numel())
         return (gradient * (self.fixed[weight] * rescaling) - of_rescaling) * (probability * (1 - probability))

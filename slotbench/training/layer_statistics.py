@@ -12,7 +12,7 @@ from torch import Tensor
 from slotbench.results.records import Layer
 from slotbench.selection.options import Options
 from slotbench.selection.slots import Slots
-from slotbench.selection.staircase import build
+from slotbench.selection.staircase import build, threads
 
 BINS = 40
 """Of the histograms, over ± the bound of a layer's options."""
@@ -20,11 +20,7 @@ BINS = 40
 
 def layers(optimizer: Slots) -> list[Layer]:
     """Of each layer of a network whose weights are those that `optimizer.eval()` selects."""
-    return [
-        layer(weight, optimizer.options[weight], -1 if group["a"] < 0 else 1)
-        for group in optimizer.param_groups
-        for weight in group["params"]
-    ]
+    return [layer(weight, optimizer.options[weight], -1 if a < 0 else 1) for weight, a in optimizer.a.items()]
 
 
 def layer(weight: Tensor, options: Options, sign: int = 1) -> Layer:
@@ -37,7 +33,7 @@ def layer(weight: Tensor, options: Options, sign: int = 1) -> Layer:
         magnitude += float(np.abs(values).sum(dtype=np.float64))
         offered += histogram(values, options.option_bound)
 
-    staircase = build(options, selected.dtype, sign)
+    staircase = build(options, selected.dtype, sign, threads(weight.device))
     levels = np.diff(staircase.first)
     owner = np.repeat(np.arange(len(levels)), levels)
     # NaN, each connection's first breakpoint, compares false

@@ -39,7 +39,7 @@ def forget() -> None:
     [
         ("comment", "selection/greedy.py", "import torch\n", "import torch  # a comment\n", set()),
         ("docstring", "training/session.py", '"""A cell in training', '"""A cell, in training', set()),
-        ("formatting", "selection/slots.py", "SQRT3 = 3**0.5", "SQRT3 = (\n    3 ** 0.5\n)", set()),
+        ("formatting", "selection/rule.py", "SQRT3 = 3**0.5", "SQRT3 = (\n    3 ** 0.5\n)", set()),
         ("greedy", "selection/greedy.py", "while len(moving):", "while len(moving) > 0:", {"greedy"}),
         ("probabilistic", "selection/probabilistic.py", "amax(0)", "amax(dim=0)", {"probabilistic"}),
         ("staircase", "selection/staircase.py", "maximum(_round(", "fmax(_round(", WITH_OPTIONS),

@@ -1,7 +1,7 @@
 import pytest
 
 from slotbench.selection import greedy, kernel
-from slotbench.selection.greedy import climb_densely
+from slotbench.selection.greedy import climb_densely, units
 
 
 @pytest.fixture(params=["compiled", "without a compiler", "as on an accelerator"])
@@ -14,5 +14,7 @@ def every_path(request, monkeypatch):
     monkeypatch.setattr(kernel, "library", lambda: None)
     if request.param == "as on an accelerator":
         monkeypatch.setattr(
-            greedy, "climb", lambda weight, b, a, climber, everywhere=False: climb_densely(weight, b, abs(a), climber)
+            greedy,
+            "climb",
+            lambda weight, b, a, climber, everywhere=False: climb_densely(weight, b, units(a, b.dtype), climber),
         )

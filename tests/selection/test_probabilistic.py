@@ -40,7 +40,7 @@ def trained(k: int, dtype: torch.dtype = torch.float64, steps: int = 30) -> tupl
 def test_its_scores_are_those_of_the_textbook(k):
     sampler, textbook = trained(k)
     (weight,) = sampler.options
-    scores = sampler.scores(weight, sampler.param_groups[0]["a"]).T.reshape(40, 30, k)
+    scores = sampler.scores(weight, sampler.a[weight]).T.reshape(40, 30, k)
     torch.testing.assert_close(scores, textbook.scores[0].detach(), rtol=1e-12, atol=1e-12)
 
 
