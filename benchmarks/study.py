@@ -28,7 +28,7 @@ CELLS = "dataset == 'mnist' and architecture == 'lenet' and selection == 'greedy
 
 def rows() -> list[dict]:
     """A row for each K and recipe that has records."""
-    tables = [read(RESULTS / run).query(f"{CELLS} and finetune == 'none'") for run in ("reference", "study")]
+    tables = [read(RESULTS / run).cells.query(f"{CELLS} and finetune == 'none'") for run in ("reference", "study")]
     cells = pd.concat(tables).query("status == 'done'")
     paper = published.values().query(CELLS).set_index("k")["mean"]
     found = []

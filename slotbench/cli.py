@@ -192,18 +192,19 @@ def cells(config: Path) -> None:
 
 @app.command()
 def collect(config: Path) -> None:
-    """Collect the records of a run into results/<run>/cells.csv and cells.parquet, and name what is not done."""
+    """Collect the records of a run into the tables of results/<run>, and name what is not done."""
     from slotbench.cells import Cell
     from slotbench.config import load
     from slotbench.results import table
 
     run = load(config)
-    frame = table.collect(run, RESULTS)
-    table.write(frame, RESULTS / run.run)
+    collected = table.collect(run, RESULTS)
+    table.write(collected, RESULTS / run.run)
+    frame = collected.cells
     for row in frame[frame["status"] != "done"].to_dict("records"):
         problem = f": {row['problem']}" if row["status"] == "failed" else ""
         print(f"{row['status']}: {Cell.from_path(row['record'])}{problem}")
-    for path in frame.attrs["outside"]:
+    for path in collected.outside:
         print(f"not a cell of this run: {RESULTS / path}")
     print(", ".join(f"{count} {status}" for status, count in frame["status"].value_counts().items()))
 

@@ -19,6 +19,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     StrictStr,
     model_validator,
 )
@@ -111,6 +112,9 @@ class Run(BaseModel):
     grids: tuple[Grid, ...] = Field(min_length=1)
     exclude: tuple[Pattern, ...] = ()
     """a cell that matches every axis of one of these is dropped"""
+    beside: Names = ()
+    """other runs, by the names of their config files in the same folder: their cells are shown, and decide nothing"""
+    _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -165,6 +169,11 @@ class Run(BaseModel):
                 )
         return tuple(sorted(origin))
 
+    @cached_property
+    def others(self) -> tuple[Run, ...]:
+        """The runs that stand beside it."""
+        return tuple(load(self._folder / f"{name}.yaml") for name in self.beside)
+
     def _place(self, i: int, axis: str, cell: Cell) -> Place:
         values, value = getattr(self.grids[i], axis), getattr(cell, axis)
         return ("grids", i, axis, *([values.index(value)] if value in values else []))
@@ -172,7 +181,9 @@ class Run(BaseModel):
 
 def load(path: Path) -> Run:
     """The run that the config file at `path` describes; an `InputError` tells what is wrong in which line."""
-    return yaml_files.validated(yaml_files.read(path), Run, {"grids": Grid, "exclude": Pattern})
+    run = yaml_files.validated(yaml_files.read(path), Run, {"grids": Grid, "exclude": Pattern})
+    run._folder = path.parent
+    return run
 
 
 def schema() -> dict[str, Any]:

@@ -289,3 +289,17 @@ def test_a_mistake_in_the_recipe_is_told_with_its_place_there(tmp_path, monkeypa
     content = "run: a\nrecipe: bad\ngrids: [{dataset: mnist, architecture: lenet, selection: greedy, k: 2, seed: 0}]\n"
     with pytest.raises(InputError, match=r"epochs of bad/.*bad\.yaml, line 2"):
         load(written(tmp_path, content))
+
+
+def test_runs_that_stand_beside_are_found_in_the_same_folder(tmp_path):
+    text = (
+        "run: {}\nrecipe: paper\n{}grids:\n  - {{dataset: mnist, architecture: lenet, selection: learned, seed: 0}}\n"
+    )
+    (tmp_path / "mine.yaml").write_text(text.format("mine", "beside: [rates, more]\n"))
+    for name in ("rates", "more"):
+        (tmp_path / f"{name}.yaml").write_text(text.format(name, ""))
+    path = tmp_path / "mine.yaml"
+    assert [run.run for run in config.load(path).others] == ["rates", "more"]
+    (tmp_path / "more.yaml").unlink()
+    with pytest.raises(InputError, match=r"more\.yaml"):
+        _ = config.load(path).others

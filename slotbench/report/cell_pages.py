@@ -23,6 +23,7 @@ from slotbench.files import atomic
 from slotbench.report.tables import HTML
 from slotbench.results import records
 from slotbench.results.records import CellName
+from slotbench.results.table import Collected
 
 DIGITS = 5
 """Of a value of a curve: more than a screen shows."""
@@ -53,15 +54,15 @@ def commands(cell: Cell) -> list[str]:
     return [fetch, train(cell.parent, "parent.json"), train(cell, "again.json", *more)]
 
 
-def render(cells: pd.DataFrame, results: Path, folder: Path, link: Callable[[str], str]) -> None:
+def render(collected: Collected, results: Path, folder: Path, link: Callable[[str], str]) -> None:
     """Writes cell.html and the files that it reads into `folder`, and removes those of cells that are gone.
 
     `link` makes an address out of a record's path below `results`.
     """
     with atomic(folder / "cell.html") as file:
-        file.write(HTML.get_template("cell.html").render(run=cells.attrs["run"]))
+        file.write(HTML.get_template("cell.html").render(run=collected.run))
     written = set()
-    rows = [(cell_of(row), row) for row in cells.to_dict("records")]
+    rows = [(cell_of(row), row) for row in collected.shown.to_dict("records")]
     rows.sort(key=lambda pair: pair[0])
     for part, group in itertools.groupby(rows, key=lambda pair: part_of(pair[0])):
         path = folder / "cells" / part.with_suffix(".js")

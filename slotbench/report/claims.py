@@ -26,7 +26,7 @@ from slotbench.errors import InputError, unknown
 from slotbench.recipes import Part
 from slotbench.report.tables import Number
 from slotbench.results import published
-from slotbench.results.table import CONFIDENCE
+from slotbench.results.table import CONFIDENCE, Collected
 from slotbench.selection import SELECTIONS
 from slotbench.yaml_files import Mistake, Place
 
@@ -201,22 +201,24 @@ def _number(value: float | None, signed: bool = False) -> str:
     return str(Number(float("nan") if value is None else value, signed=signed))
 
 
-def judge(cells: pd.DataFrame, claims: Claims) -> list[Verdict]:
+def judge(collected: Collected, claims: Claims) -> list[Verdict]:
     """The verdicts on every claim by a run's table, in the order of the file.
 
     A claim over several networks has one verdict for all of them, then one for each that has been run.
     """
     verdicts: list[Verdict] = []
-    cells = cells[cells["decides"]].fillna({"deviations": ""})
+    cells = collected.cells[collected.cells["decides"]].fillna({"deviations": ""})
     for name, claim in claims.claims.items():
         named = claim.architectures or tuple(claims.networks)
         blank = Verdict(name, claim.statement, claim.source, claim.quantity, named, NOT_RUN, side=claim.side)
-        recipe = cells.attrs["recipe"]
+        recipe = collected.recipe
         if recipe not in DECIDING:
             verdicts.append(replace(blank, reason=f"recipe {recipe} decides no claim: it is not one of the paper's"))
         else:
             networks = {one: claims.networks[one] for one in (*named, *claim.shown)}
-            each = {one: _of_network(claim, claims, one, dataset, cells, blank) for one, dataset in networks.items()}
+            each = {
+                one: _of_network(claim, claims, one, dataset, recipe, cells, blank) for one, dataset in networks.items()
+            }
             if len(networks) > 1:
                 verdicts.append(_of_all(claim, {one: each[one] for one in named}, blank))
                 verdicts += [verdict for verdict, _ in each.values() if verdict.verdict != NOT_RUN]
@@ -229,10 +231,9 @@ def judge(cells: pd.DataFrame, claims: Claims) -> list[Verdict]:
 
 
 def _of_network(
-    claim: Claim, claims: Claims, architecture: str, dataset: str, cells: pd.DataFrame, blank: Verdict
+    claim: Claim, claims: Claims, architecture: str, dataset: str, recipe: str, cells: pd.DataFrame, blank: Verdict
 ) -> tuple[Verdict, pd.Series[float]]:
     """The verdict for one network, and the quantity by seed."""
-    recipe = cells.attrs["recipe"]
     blank = replace(blank, architectures=(architecture,))
     nothing = pd.Series(dtype=float)
     cells = cells[cells["architecture"].eq(architecture) & cells["dataset"].eq(dataset)]

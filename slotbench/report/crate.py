@@ -37,7 +37,7 @@ def write(run: str, results: Path, report: Path, out: Path) -> Path:
         from rocrate.rocrate import ROCrate
     except ImportError as error:
         raise InputError("crate: needs the package rocrate; install it with `pip install -e '.[crate]'`") from error
-    cells = table.read(results / run)
+    cells = table.read(results / run).cells
     trained = cells[cells["status"].isin(["done", "diverged"])].fillna({"commit": "unknown"})
     if trained.empty:
         raise InputError(f"run {run}: no cell has a record; train some first")

@@ -39,22 +39,25 @@ PUBLISHED_SEEDS = 4
 
 def render(run: str, results: Path, report: Path) -> Path:
     """Writes `report`/<run> from `results`/<run>/cells.parquet; returns the path of its index.html."""
-    cells = table.read(results / run)
+    collected = table.read(results / run)
+    cells, shown_cells = collected.cells, collected.shown
     folder = report / run
     link = _link(results, folder)
-    verdicts = claims.judge(cells, claims.load())
-    pictures = figures.save(cells, folder / "figures")
-    shown = [_verdict_table(verdicts).brief(), *tables.of(cells)]
+    verdicts = claims.judge(collected, claims.load())
+    pictures = figures.save(collected, folder / "figures")
+    shown = [_verdict_table(verdicts).brief(), *tables.of(shown_cells)]
     tables.save(shown, folder / "tables")
-    cell_pages.render(cells, results, folder, link)
+    cell_pages.render(collected, results, folder, link)
     said: dict[str, Any] = {
-        "run": cells.attrs["run"],
+        "run": collected.run,
         "counts": _counts(cells),
         "verdict_counts": _verdict_counts(verdicts),
-        "facts": _facts(cells),
+        "facts": _facts(collected),
         "code": _code(cells),
-        "differences": _differences(cells),
-        "figures": [_figure(figures.FIGURES[name], picture, cells) for name, picture in pictures.items() if picture],
+        "differences": _differences(cells, collected.recipe),
+        "figures": [
+            _figure(figures.FIGURES[name], picture, shown_cells) for name, picture in pictures.items() if picture
+        ],
         "empty": [figures.FIGURES[name] for name, picture in pictures.items() if picture is None],
         "tables": shown,
     }
@@ -63,10 +66,10 @@ def render(run: str, results: Path, report: Path) -> Path:
         **said,
         verdicts=[group for group in groups if group[0]["verdict"].verdict != claims.NOT_RUN],
         not_run=[group[0]["verdict"] for group in groups if group[0]["verdict"].verdict == claims.NOT_RUN],
-        all_cells=_all_cells(cells),
+        all_cells=_all_cells(shown_cells),
         absent=_absent(cells),
         unpublished=_published_but_not_run(cells),
-        outside=cells.attrs["outside"],
+        outside=collected.outside,
         signs=SIGNS | claims.SIGNS,
     )
     with atomic(folder / "paper.tex") as file:
@@ -90,7 +93,7 @@ def update_readme(readme: Path, run: str, results: Path) -> None:
     if not (opened and closed):
         raise InputError(f"{readme}: has no {begin} before {end}; put both where the numbers belong")
     with atomic(readme) as file:
-        file.write(f"{before}{begin}\n{tables.markdown(table.read(results / run))}\n{end}{after}")
+        file.write(f"{before}{begin}\n{tables.markdown(table.read(results / run).cells)}\n{end}{after}")
 
 
 def _link(results: Path, folder: Path) -> Callable[[str], str]:
@@ -211,10 +214,10 @@ def _verdict_table(verdicts: list[claims.Verdict]) -> Table:
     )
 
 
-def _facts(cells: pd.DataFrame) -> list[tuple[str, list[str]]]:
+def _facts(collected: table.Collected) -> list[tuple[str, list[str]]]:
     """What the run is: (term, descriptions)."""
+    cells, about = collected.shown, collected.about
     trained = cells[cells["status"].isin(["done", "diverged"])]
-    about = cells.attrs["about"]
     networks = cells[table.NETWORK].drop_duplicates().itertuples(index=False, name=None)
     epochs = trained.groupby(["recipe", "selection"], sort=False)["epochs"].agg(table.between)
     finished = trained["finished"].str[:10]
@@ -226,8 +229,8 @@ def _facts(cells: pd.DataFrame) -> list[tuple[str, list[str]]]:
         (
             "Recipes",
             [
-                f"{name}{' (decides)' if name == cells.attrs['recipe'] else ''}: {about[name]}"
-                for name in sorted(about, key=lambda name: name != cells.attrs["recipe"])
+                f"{name}{' (decides)' if name == collected.recipe else ''}: {about[name]}"
+                for name in sorted(about, key=lambda name: name != collected.recipe)
             ],
         ),
         (
@@ -271,9 +274,9 @@ def _cells(count: int) -> str:
     return f"{count} cell{'s' if count != 1 else ''}"
 
 
-def _differences(cells: pd.DataFrame) -> list[str]:
+def _differences(cells: pd.DataFrame, decides: str) -> list[str]:
     """What keeps these numbers from being the paper's own experiment, one sentence each."""
-    decides, values = cells.attrs["recipe"], published.values()
+    values = published.values()
     main = cells[cells["decides"]]
     said = []
     if decides == "paper":

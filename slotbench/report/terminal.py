@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -85,10 +84,11 @@ def _sparkline(values: Sequence[float | None], width: int = 40) -> str:
 POINT = ["dataset", "architecture", "selection", "k", "finetune"]
 
 
-def compare(first: pd.DataFrame, second: pd.DataFrame) -> Table:
+def compare(first: table.Collected, second: table.Collected) -> Table:
     """The accuracies of two runs' deciding recipes, and their difference over the seeds that both have."""
-    pair = [cells[cells["decides"] & (cells["status"] == "done")] for cells in (first, second)]
-    names = [str(cells.attrs["run"]) for cells in (first, second)]
+    runs = (first, second)
+    pair = [run.cells[run.cells["decides"] & (run.cells["status"] == "done")] for run in runs]
+    names = [run.run for run in runs]
     means = [table.summary(cells, POINT) for cells in pair]
     columns = ["test_accuracy", "status", "epochs"]
     both = pair[0][[*POINT, "seed", *columns]].merge(pair[1][[*POINT, "seed", "test_accuracy"]], on=[*POINT, "seed"])

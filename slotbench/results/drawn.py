@@ -13,6 +13,7 @@ from slotbench import recipes
 from slotbench.files import atomic
 from slotbench.results.fingerprint import PACKAGE, reached, source
 from slotbench.results.plan import Plan
+from slotbench.results.standing import standing
 
 FILE = "drawn.json"
 DRAWING = frozenset({"slotbench.results.table", "slotbench.report.page"})
@@ -22,15 +23,16 @@ BESIDE = ("config/claims.yaml", "config/published.csv", "benchmarks/step_cost.js
 
 def origins(plan: Plan) -> dict[str, str]:
     """What a report of the records that there are now is drawn from: part → hash."""
+    cells = [(run.run, cell) for run in (plan.run, *plan.run.others) for cell in run.cells()]
     records = []
-    for cell in plan.run.cells():
-        path = plan.record(cell)
+    for name, cell in cells:
+        path = plan.results / name / "cells" / cell.path
         content = _hash(path) if path.exists() else "missing"
-        stands = plan.standing(cell) if path.exists() else None
-        records.append((str(cell), content, *(stands or ())))
+        stands = standing(cell, path) if path.exists() else None
+        records.append((name, str(cell), content, *(stands or ())))
     modules = [source(module) for module in sorted(reached(DRAWING, whole=True))]
     shown = [PACKAGE.parent / name for name in BESIDE]
-    about = [recipes.FOLDER / f"{name}.yaml" for name in sorted({cell.recipe for cell in plan.run.cells()})]
+    about = [recipes.FOLDER / f"{name}.yaml" for name in sorted({cell.recipe for _, cell in cells})]
     templates = sorted(path for path in (PACKAGE / "report" / "templates").rglob("*") if path.is_file())
     return {
         "the records": _digest(json.dumps([plan.run.recipe, records])),

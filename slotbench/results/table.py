@@ -1,19 +1,20 @@
-"""Records → one table, a row a cell of the run, and the statistics that figures and tables draw from it.
+"""Records → tables: a row a cell of the run, a row a layer, a row an epoch, and the statistics drawn from them.
 
-Accuracies here are percent (records hold fractions). Nothing is dropped: a cell without a usable record has a
-row that says why, and `frame.attrs["outside"]` names records that belong to no cell of the run. `frame.attrs`
-also holds the run's name, the deciding recipe and what each recipe is about: a report needs only the table.
+Accuracies here are percent (records hold fractions). Nothing is dropped: a cell without a usable record has a row that
+says why, and `Collected.outside` names records of no cell of the run. A report needs only what `read` gives.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -51,6 +52,7 @@ COLUMNS = {
     "train_accuracy": "float64",  # percent, at the last epoch, of the labels that were trained
     "state_bytes": "Int64",  # weights and all that the rule keeps to train them
     "changed": "float64",  # the fraction of connections that changed in the last epoch
+    "moved": "boolean",  # whether any connection has changed in any epoch
     "magnitude": "float64",  # mean abs(selected weight) over mean abs(option), of the layer where it is smallest
     "levels": "float64",  # options that a connection can reach, on average
     "bits_of_rank": "float64",  # per connection, as in a record
@@ -62,15 +64,27 @@ COLUMNS = {
     "finished": "str",
     "record": "str",  # path below the results folder, whether or not the file exists
     "decides": "bool",  # whether the cell's recipe is the one that decides the run's claims
+    "tuned": "bool",  # learned, at the learning rate whose validation accuracy is best among several
     "deviations": "str",  # where the record's settings are not its recipe's: "epochs 1, not 120"
     "problem": "str",
-    "layers": "str",  # JSON: what each layer selects, as in a record
-    "curve": "str",  # JSON: `changed` after each epoch
 }
-"""The table's columns, in order, and their types; what does not exist is NaN or NA."""
+"""The columns of `Collected.cells`, in order, and their types; what does not exist is NaN or NA."""
 
-LONG = ["layers", "curve"]
-"""Columns that cells.csv leaves out."""
+LAYER_COLUMNS = {"record": "str", "layer": "int64"} | {
+    name: "int64" if field.annotation is int else "float64" if field.annotation is float else "object"
+    for name, field in records.Layer.model_fields.items()
+}
+"""The columns of `Collected.layers` and their types: `layer` counts from 1, the rest is as in a record."""
+
+CURVE_COLUMNS = {
+    "record": "str",
+    "epoch": "int64",  # counted from the parent's first
+    "train_loss": "float64",  # mean cross-entropy over the epoch's images
+    "validation_accuracy": "float64",  # percent
+    "test_accuracy": "float64",  # percent; NaN where the test set was not read
+    "changed": "float64",  # the fraction of connections whose weight is another than one epoch before
+}
+"""The columns of `Collected.curves` and their types."""
 
 AXES = ["dataset", "architecture", "selection", "k", "finetune", "recipe", "seed"]
 
@@ -79,40 +93,113 @@ NETWORK = ["dataset", "architecture"]
 CONFIDENCE = 0.95
 
 
-def collect(run: Run, results: Path) -> pd.DataFrame:
-    """A row for every cell of `run`, smaller networks first, from the records below `results`/<run>/cells."""
-    rows = [_row(cell, results, run) for cell in run.cells()]
-    frame = _ordered(pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS), AXES)
+@dataclass(frozen=True)
+class Collected:
+    """A run as its records tell it."""
+
+    run: str
+    recipe: str
+    """the one that decides claims"""
+    about: Mapping[str, str]
+    """recipe → what it is about, of all recipes of the run and of those beside it"""
+    outside: tuple[str, ...]
+    """records below the run's folder that belong to none of its cells: paths below the results folder"""
+    cells: pd.DataFrame
+    """a row for every cell of the run, smaller networks first: `COLUMNS`"""
+    beside: pd.DataFrame
+    """the same of the runs that its config names under `beside`; none of these cells decides"""
+    layers: pd.DataFrame
+    """a row for each layer of a cell with options: `LAYER_COLUMNS`; three of its columns hold an array each"""
+    curves: pd.DataFrame
+    """a row for each epoch that a cell trained itself: `CURVE_COLUMNS`"""
+
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The cells of the run, and those done beside it at points of the grid where the run itself has none."""
+        point = [axis for axis in AXES if axis != "seed"]
+        own = pd.MultiIndex.from_frame(self.cells[point])
+        new = ~pd.MultiIndex.from_frame(self.beside[point]).isin(own)
+        further = self.beside[new & self.beside["status"].eq("done")]
+        return _ordered(pd.concat([self.cells, further], ignore_index=True), AXES) if len(further) else self.cells
+
+
+FACTS = ("run", "recipe", "about", "outside")
+"""The fields of `Collected` that run.json holds."""
+FRAMES = ("cells", "beside", "layers", "curves")
+"""The fields of `Collected` that are Parquet files of their names."""
+
+
+def collect(run: Run, results: Path) -> Collected:
+    """`run` from the records below `results`/<run>/cells, and the runs that stand beside it from theirs."""
+    cells, layers, curves = _tables([run], results, run.recipe)
+    other, other_layers, other_curves = _tables(run.others, results, decides=None)
+    for frame, tuned in zip((cells, other), _tuned(cells, other), strict=True):
+        frame["tuned"] = tuned
     found = {str(path.relative_to(results)) for path in (results / run.run / "cells").rglob("seed*.json")}
-    frame.attrs = {
-        "run": run.run,
-        "recipe": run.recipe,
-        "about": {name: recipes.load(name)[0].about for name in sorted({cell.recipe for cell in run.cells()})},
-        "outside": sorted(found - set(frame["record"])),
-    }
-    return frame
+    names = sorted({cell.recipe for one in (run, *run.others) for cell in one.cells()})
+    return Collected(
+        run=run.run,
+        recipe=run.recipe,
+        about={name: recipes.load(name)[0].about for name in names},
+        outside=tuple(sorted(found - set(cells["record"]))),
+        cells=cells,
+        beside=other,
+        layers=pd.concat([layers, other_layers], ignore_index=True).astype(LAYER_COLUMNS),
+        curves=pd.concat([curves, other_curves], ignore_index=True),
+    )
 
 
-def write(frame: pd.DataFrame, folder: Path) -> None:
-    """`folder`/cells.csv and `folder`/cells.parquet (which keeps types, `attrs` and the long columns too)."""
+def write(collected: Collected, folder: Path) -> None:
+    """`folder`/cells.csv, a Parquet file for each of `FRAMES`, and run.json with the rest."""
     with atomic(folder / "cells.csv") as file:
-        frame.drop(columns=LONG).to_csv(file, index=False, lineterminator="\n")
-    with atomic(folder / "cells.parquet", "wb") as file:
-        frame.to_parquet(file, index=False)
+        collected.cells.to_csv(file, index=False, lineterminator="\n")
+    for name in FRAMES:
+        with atomic(folder / f"{name}.parquet", "wb") as file:
+            getattr(collected, name).to_parquet(file, index=False, compression="zstd")
+    with atomic(folder / "run.json") as file:
+        file.write(json.dumps({name: getattr(collected, name) for name in FACTS}, indent=1, ensure_ascii=False) + "\n")
 
 
-def read(folder: Path) -> pd.DataFrame:
-    """The table that `write` left in `folder`."""
-    path = folder / "cells.parquet"
+def read(folder: Path) -> Collected:
+    """What `write` left in `folder`."""
+    path = folder / "run.json"
     try:
-        frame = pd.read_parquet(path)
+        facts = json.loads(path.read_bytes())
+        frames = {}
+        for name in FRAMES:
+            path = folder / f"{name}.parquet"
+            frames[name] = pd.read_parquet(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such table; write it with `slotbench collect CONFIG` first") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a readable table; write it again with `slotbench collect`") from error
-    if list(frame.columns) != list(COLUMNS) or not {"run", "recipe", "about", "outside"} <= set(frame.attrs):
-        raise InputError(f"{path}: written by another version; write it again with `slotbench collect`")
-    return frame
+    columns = {"cells": COLUMNS, "beside": COLUMNS, "layers": LAYER_COLUMNS, "curves": CURVE_COLUMNS}
+    if any(list(frames[name].columns) != list(columns[name]) for name in FRAMES) or set(facts) != set(FACTS):
+        raise InputError(
+            f"{folder}: its tables were written by another version; write them again with `slotbench collect`"
+        )
+    return Collected(**{**facts, "outside": tuple(facts["outside"]), **frames})
+
+
+def stopped_at(collected: Collected, epochs: int) -> pd.DataFrame:
+    """`collected.cells` as if training had ended after `epochs`, with the accuracies of the best epoch till then.
+
+    That is known, since the test set is read at each new best of validation. Done cells alone, not finetuned, that
+    were trained for so long; of a lottery ticket it would count the network before it is pruned. Other columns stay.
+    """
+    early = collected.curves[collected.curves["epoch"] <= epochs]
+    read_there = early.dropna(subset="test_accuracy").sort_values("validation_accuracy", kind="stable")
+    # The reading at the last epoch need not be a best; where two epochs have the same best, the first was read.
+    best = read_there.drop_duplicates(["record", "validation_accuracy"]).drop_duplicates("record", keep="last")
+    cells = collected.cells
+    cells = cells[cells["status"].eq("done") & cells["finetune"].eq("none") & cells["epochs"].ge(epochs)]
+    stopped = cells[["record"]].merge(best, on="record", how="left").set_index(cells.index)
+    return cells.assign(
+        epochs=epochs,
+        best_epoch=stopped["epoch"],
+        test_accuracy=stopped["test_accuracy"],
+        validation_accuracy=stopped["validation_accuracy"],
+    )
 
 
 def summary(cells: pd.DataFrame, by: Sequence[str], value: str = "test_accuracy") -> pd.DataFrame:
@@ -156,11 +243,32 @@ def _ordered(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return frame.sort_values(axes, key=key, kind="stable", ignore_index=True)
 
 
-def _row(cell: Cell, results: Path, run: Run) -> dict[str, Any]:
+def _tables(runs: Sequence[Run], results: Path, decides: str | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Cells, layers and curves of `runs`; cells of recipe `decides` decide."""
+    rows: list[dict[str, Any]] = []
+    layers: list[dict[str, Any]] = []
+    curves: list[pd.DataFrame] = []
+    for run in runs:
+        for cell in run.cells():
+            row, record = _row(cell, results, run, decides)
+            rows.append(row)
+            if record is not None:
+                layers += _layers(record, row["record"])
+                curves.append(_curve(record, row["record"]))
+    return (
+        _ordered(pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS), AXES),
+        pd.DataFrame(layers, columns=list(LAYER_COLUMNS)).astype(LAYER_COLUMNS),
+        pd.concat([pd.DataFrame(columns=list(CURVE_COLUMNS)).astype(CURVE_COLUMNS), *curves], ignore_index=True),
+    )
+
+
+def _row(cell: Cell, results: Path, run: Run, decides: str | None) -> tuple[dict[str, Any], records.Record | None]:
+    """The cell's row of the table, and its record if that can be used."""
     path = results / run.run / "cells" / cell.path
     row = {name: getattr(cell, name) for name in records.CellName.model_fields} | {
         "record": str(path.relative_to(results)),
-        "decides": cell.recipe == run.recipe,
+        "decides": cell.recipe == decides,
+        "tuned": False,
     }
     note = path.with_name(path.name + ".failed")
     try:
@@ -170,21 +278,64 @@ def _row(cell: Cell, results: Path, run: Run) -> dict[str, Any]:
                 stated = Cell(**record.cell.model_dump())
                 raise InputError(f"{path}: the record of another cell, {str(stated)!r}; train its own cell again")
             numbers = _numbers(record)
-            for name, value in numbers.items():
-                if isinstance(value, int) and abs(value) >= 2**63:
+            sizes = {
+                f"connections of layer {i}": layer.connections for i, layer in enumerate(record.results.layers or [], 1)
+            }
+            for name, value in (numbers | sizes).items():
+                if isinstance(value, int) and abs(value) >= LARGEST:
                     raise InputError(f"{path}: {name} is larger than any real one; train its cell again")
             stands = standing(cell, path)
             judged = {"stale": stands.reason or "", "vouched": stands.vouched or ""}
-            return row | numbers | {"deviations": _deviations(record, cell)} | judged
+            return row | numbers | {"deviations": _deviations(record, cell)} | judged, record
         if note.exists():
             with note.open(encoding="utf-8", errors="replace") as file:
                 reason = file.readline(2000).strip()
-            return row | {"status": "failed", "problem": reason or f"{note}: no reason given"}
+            return row | {"status": "failed", "problem": reason or f"{note}: no reason given"}, None
     except InputError as error:
-        return row | {"status": "failed", "problem": str(error)}
+        return row | {"status": "failed", "problem": str(error)}, None
     except OSError as error:
-        return row | {"status": "failed", "problem": f"{path}: {error.strerror}"}
-    return row | {"status": "missing"}
+        return row | {"status": "failed", "problem": f"{path}: {error.strerror}"}, None
+    return row | {"status": "missing"}, None
+
+
+LARGEST = 2**62
+"""Whole numbers of a record are smaller: the table's columns have 64 bits."""
+
+
+def _layers(record: records.Record, name: str) -> list[dict[str, Any]]:
+    """A row for each layer: lists become arrays, as they are when read from Parquet."""
+    return [
+        {"record": name, "layer": place}
+        | {key: np.array(value) if isinstance(value, list) else value for key, value in layer}
+        for place, layer in enumerate(record.results.layers or [], 1)
+    ]
+
+
+def _curve(record: records.Record, name: str) -> pd.DataFrame:
+    """A row for each epoch that the cell trained itself."""
+    results = record.results
+    drawn = {key: pd.Series(values, dtype="float64") for key, values in results.curves}
+    frame = pd.DataFrame(drawn).rename_axis("epoch").reset_index()
+    frame["epoch"] += 1 + results.start_epoch
+    frame["validation_accuracy"] = (100 * frame["validation_accuracy"]).round(DIGITS)
+    frame["test_accuracy"] = frame["epoch"].map({test.epoch: _percent(test.accuracy) for test in results.test})
+    return frame.assign(record=name)[list(CURVE_COLUMNS)].astype(CURVE_COLUMNS)
+
+
+def _tuned(cells: pd.DataFrame, beside: pd.DataFrame) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which of `cells`, and which `beside` them, are the tuned baseline of their network: learned weights of the recipe
+    with the highest mean validation accuracy, among the deciding one and those beside of which every cell is done."""
+    both = pd.concat([cells[cells["decides"]], beside])
+    learned = both[both["selection"].eq("learned") & both["finetune"].eq("none")]
+    rates = learned.assign(done=learned["status"].eq("done")).groupby([*NETWORK, "recipe"], as_index=False)
+    means = rates.agg({"done": "all", "validation_accuracy": "mean"})
+    means = means[means["done"]]
+    several = means[means.groupby(NETWORK)["recipe"].transform("size") > 1]
+    best = several.sort_values("validation_accuracy").drop_duplicates(NETWORK, keep="last")
+    keys = [*NETWORK, "recipe", "selection", "finetune"]
+    chosen = pd.MultiIndex.from_frame(best.assign(selection="learned", finetune="none")[keys])
+    one, other = (pd.MultiIndex.from_frame(frame[keys]).isin(chosen) for frame in (cells, beside))
+    return one, other
 
 
 def _numbers(record: records.Record) -> dict[str, Any]:
@@ -205,10 +356,10 @@ def _numbers(record: records.Record) -> dict[str, Any]:
         "flops": results.flops_per_epoch * (results.epochs - results.start_epoch),
         "connections": results.connections,
         "changed": results.curves.changed[-1] if results.curves.changed else math.nan,
+        "moved": any(results.curves.changed) if results.curves.changed else pd.NA,
         "commit": record.provenance.commit,
         "dirty": record.provenance.dirty,
         "finished": record.provenance.finished,
-        "curve": json.dumps(results.curves.changed),
     } | _of_layers(results.layers)
 
 
@@ -223,7 +374,6 @@ def _of_layers(layers: list[records.Layer] | None) -> dict[str, Any]:
         "levels": float(np.average(levels, weights=connections)),
         "bits_of_rank": float(np.average([layer.bits_of_rank for layer in layers], weights=connections)),
         "bits_of_move": float(np.average([layer.bits_of_move for layer in layers], weights=connections)),
-        "layers": json.dumps([layer.model_dump() for layer in layers]),
     }
 
 
@@ -236,5 +386,9 @@ def _deviations(record: records.Record, cell: Cell) -> str:
     )
 
 
+DIGITS = 9
+"""Decimals of a percentage: 98.21, not 98.21000000000001."""
+
+
 def _percent(fraction: float) -> float:
-    return round(100 * fraction, 9)  # 98.21, not 98.21000000000001
+    return round(100 * fraction, DIGITS)

@@ -170,13 +170,13 @@ def test_collect_names_what_is_damaged_foreign_or_missing_and_counts_only_the_re
     assert told.returncode == 0, told.stderr
     for count in ("3 failed", "1 done", "1 diverged", "1 missing"):
         assert count in told.stdout
-    frame = table.read(results / "collected").set_index(["k", "seed"])
+    frame = table.read(results / "collected").cells.set_index(["k", "seed"])
     row = {one: frame.loc[(one.k, one.seed)] for one in run.cells()}
     assert "not a record" in row[broken]["problem"]
     assert "the record of another cell" in row[foreign]["problem"]
     assert row[failed]["problem"] == "the disk was full"
     assert (frame["test_accuracy"].notna() == frame["status"].isin(["done", "diverged"])).all()
-    assert table.read(results / "collected").attrs["outside"] == [f"collected/cells/{outside.path}"]
+    assert table.read(results / "collected").outside == (f"collected/cells/{outside.path}",)
     for absent in (missing, outside):
         assert str(absent) in told.stdout + told.stderr, "absent and foreign cells are named"
 
@@ -203,7 +203,7 @@ def test_a_mutated_record_is_collected_or_its_row_says_in_one_sentence_why_not(t
     except ValidationError:
         path.write_text(json.dumps(content))
     table.write(table.collect(run, tmp_path), tmp_path / "mutated")
-    (row,) = table.read(tmp_path / "mutated").to_dict("records")
+    (row,) = table.read(tmp_path / "mutated").cells.to_dict("records")
     if row["status"] == "failed":
         assert str(path) in row["problem"]
         assert "\n" not in row["problem"]

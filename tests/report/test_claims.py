@@ -60,15 +60,20 @@ def cells_of(accuracies, *, recipe="authors-code", decides=True):
                     "magnitude": 1.02,
                 }
             )
-    frame = pd.DataFrame(rows, columns=list(table.COLUMNS)).astype(table.COLUMNS)
-    frame.attrs = {"run": "r", "recipe": recipe, "about": {}, "outside": []}
-    return frame
+    return pd.DataFrame(rows, columns=list(table.COLUMNS)).assign(tuned=False).astype(table.COLUMNS)
+
+
+def run_of(cells, beside=None, recipe=None):
+    """A collected run of these cells, whose recipe is theirs."""
+    recipe = recipe or next(iter(cells.loc[cells["decides"], "recipe"]), "authors-code")
+    empty = pd.DataFrame()
+    return table.Collected("r", recipe, {}, (), cells, cells[:0] if beside is None else beside, empty, empty)
 
 
 def verdicts(name, frame):
     """All verdicts on one claim."""
     one = FILE.model_copy(update={"claims": {name: FILE.claims[name]}})
-    return claims.judge(frame, one)
+    return claims.judge(run_of(frame), one)
 
 
 def verdict(name, frame):
@@ -348,7 +353,6 @@ GOOD = lenet(greedy8=[98.2, 98.21, 98.22], learned1=[98.0, 98.01, 98.02])
 def test_cells_of_another_recipe_do_not_count():
     other = cells_of(GOOD, recipe="paper", decides=False)
     frame = pd.concat([cells_of(lenet(greedy8=[98.2])), other], ignore_index=True)
-    frame.attrs = cells_of(GOOD).attrs
     assert verdict("lenet-matches-learned", frame).verdict == claims.NOT_RUN
 
 

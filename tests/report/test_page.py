@@ -189,9 +189,9 @@ def test_latex_compiles_the_paper_with_embedded_fonts_and_nothing_past_the_margi
     name, cells = "a & b_c 100% <i>", synthetic.grid(networks=(("mnist", "lenet"), ("cifar10", "conv2")), ks=(1, 2, 8))
     cells += synthetic.grid(recipe="paper", ks=(2, 8), finetune=()) + synthetic.others()
     rendered(tmp_path, cells, name=name, without=cells[:2])
-    frame = table.read(tmp_path / "results" / name)
-    frame["device"] = r"a CPU_1 & 100 % of {it} <\b> $~^#|√3σ"
-    table.write(frame, tmp_path / "results" / name)
+    collected = table.read(tmp_path / "results" / name)
+    collected.cells["device"] = r"a CPU_1 & 100 % of {it} <\b> $~^#|√3σ"
+    table.write(collected, tmp_path / "results" / name)
     folder = page.render(name, tmp_path / "results", tmp_path / "report").parent
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     for _ in range(2):  # longtable learns the widths of columns in the first pass

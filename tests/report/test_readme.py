@@ -35,7 +35,7 @@ def test_numbers_are_written_between_the_marks_and_nowhere_else(results, tmp_pat
     assert sentence.startswith("lenet on mnist. Recipe authors-code, 120 to 220 epochs, trained on synthetic CPU.")
     assert heads == "| selection | K | n | test accuracy (%) | published (%) | distance |"
     assert {line.count("|") for line in (heads, rule, *rows)} == {7}
-    frame = table.read(results / "made-up")
+    frame = table.read(results / "made-up").cells
     ours = table.summary(frame, ["selection", "k", "finetune"]).query("selection == 'greedy' and k == 8").iloc[0]
     assert any(
         row.startswith(f"| greedy | 8 | 3 | {ours['mean']:.2f} ± {ours['half']:.2f} | 98.21 ± 0.02 |") for row in rows
@@ -48,7 +48,7 @@ def test_networks_are_told_apart_where_there_are_several(tmp_path):
     cells = synthetic.grid(networks=(("mnist", "lenet"), ("cifar10", "conv2")), ks=(2,), finetune=())
     run = synthetic.SyntheticRun("made-up", "authors-code", cells)
     synthetic.train(tmp_path, run)
-    text = page.tables.markdown(table.collect(run, tmp_path))
+    text = page.tables.markdown(table.collect(run, tmp_path).cells)
     assert "| mnist | lenet | greedy | 2 |" in text
     assert "| cifar10 | conv2 | greedy | 2 |" in text
 

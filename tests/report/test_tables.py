@@ -22,7 +22,7 @@ def frame(tmp_path):
     synthetic.train(tmp_path, run, without=(two,))
     synthetic.path(tmp_path, run, one).write_text(records.text(synthetic.record(one, status="diverged")))
     synthetic.path(tmp_path, run, three).write_text("{}")
-    return table.collect(run, tmp_path)
+    return table.collect(run, tmp_path).cells
 
 
 def lines(one, **wanted):

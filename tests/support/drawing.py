@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import matplotlib as mpl
-import pandas as pd
 from matplotlib.figure import Figure
 
 from slotbench.cells import Cell
@@ -13,16 +12,15 @@ from slotbench.results import table
 from tests.support import synthetic
 
 
-def collected(folder: Path, cells: tuple[Cell, ...], without: tuple[Cell, ...] = ()) -> pd.DataFrame:
-    """The table of a synthetic run of `cells`."""
+def collected(folder: Path, cells: tuple[Cell, ...], without: tuple[Cell, ...] = ()) -> table.Collected:
+    """The collected tables of a synthetic run of `cells`."""
     run = synthetic.SyntheticRun("made-up", "authors-code", cells)
     synthetic.train(folder, run, without=without)
     return table.collect(run, folder)
 
 
-def draw(name: str, cells: pd.DataFrame) -> Figure:
-    """The figure `name`, of those rows of a table that it shows."""
+def draw(name: str, run: table.Collected) -> Figure:
+    """The figure `name`, of what it shows of a run."""
     with mpl.rc_context(style.STYLE):
         entry = figures.FIGURES[name]
-        rows = entry.rows(cells)
-        return entry.draw(rows[rows["status"] == "done"])
+        return entry.draw(entry.drawn_rows(run))

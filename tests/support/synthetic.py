@@ -22,6 +22,7 @@ class SyntheticRun:
     run: str
     recipe: str
     some: tuple[Cell, ...]
+    others: tuple[SyntheticRun, ...] = ()
 
     def cells(self) -> tuple[Cell, ...]:
         return self.some

@@ -3,11 +3,18 @@
 import json
 
 PAGES = f"report/{RUN.run}"
+TABLES = ["cells.csv", "run.json", *(f"{name}.parquet" for name in ("cells", "beside", "layers", "curves"))]
 
 
 def existing_records(wildcards):
     """As absolute paths, for which no rule is known: nothing that `report` asks for can lead to training."""
     return [Path(record).absolute() for record in RECORDS if Path(record).exists()]
+
+
+def records_beside():
+    """Those of the runs that stand beside this one: only what there is, since a run never trains another."""
+    paths = (PLAN.results / run.run / "cells" / cell.path for run in RUN.others for cell in run.cells())
+    return [path.absolute() for path in paths if path.exists()]
 
 
 def report_input(records):
@@ -18,7 +25,8 @@ def report_input(records):
         paths = records(wildcards)
         reason = drawn.outdated(PLAN, Path("results"), Path("report"))
         again = {str(PLAN.record(cell)) for cell in PLAN.due()}
-        named = {"records": [path if path in again or asked_for(path) else ancient(path) for path in paths]}
+        named = {"beside": [ancient(path) for path in records_beside()]}
+        named |= {"records": [path if path in again or asked_for(path) else ancient(path) for path in paths]}
         made = Path(PAGES, drawn.FILE)
         return named | ({"due": due(f"{RUN.run}/report", made, reason)} if reason and made.exists() else {})
 
@@ -40,7 +48,7 @@ rule report:
     input:
         unpack(report_input(existing_records)),
     output:
-        table=multiext(f"results/{RUN.run}/cells", ".csv", ".parquet"),
+        table=[f"results/{RUN.run}/{name}" for name in TABLES],
         pages=multiext(f"{PAGES}/", "index.html", "cell.html", "paper.tex", "captions.json", drawn.FILE),
         cells=directory(f"{PAGES}/cells"),
         figures=report(

@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import pandas as pd
@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 
 from slotbench.files import atomic
 from slotbench.report.figures.style import METADATA, STYLE
-from slotbench.results.table import NETWORK, between, summary
+from slotbench.results.table import NETWORK, Collected, between, summary
 from slotbench.selection import SELECTIONS
 
 Draw = Callable[[pd.DataFrame], Figure | None]
-"""Done cells → the figure, or None where what it compares is not there."""
+"""Done cells, or their layers or epochs → the figure, or None where what it compares is not there."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Entry:
     rows: Callable[[pd.DataFrame], pd.DataFrame]
     """the cells that it is about, of every status"""
     draw: Draw
+    of: Literal["cells", "layers", "curves"] = "cells"
+    """what it draws a row of, of the done cells: layers and epochs stand with the columns of their cell"""
     value: str = "test_accuracy"
     """the column of the table that a point shows"""
     points: str = "test accuracy at the best validation epoch"
@@ -48,6 +50,14 @@ class Entry:
         "interval."
     )
     """what is drawn of the cells, in a sentence"""
+
+    def drawn_rows(self, collected: Collected) -> pd.DataFrame:
+        """What `draw` is given."""
+        rows = self.rows(collected.shown)
+        done = rows[rows["status"] == "done"]
+        if self.of == "cells":
+            return done
+        return done.drop(columns="changed").merge(getattr(collected, self.of), on="record", suffixes=("_of_cell", ""))
 
     def caption(self, cells: pd.DataFrame) -> str:
         """What one sees, then n, recipe, epochs and devices of the cells behind it."""
@@ -70,27 +80,26 @@ FIGURES: dict[str, Entry] = {}
 
 
 def figure(
-    name: str, title: str, *, shows: str, needs: str, rows: Callable[[pd.DataFrame], pd.DataFrame], **value: str
+    name: str, title: str, *, shows: str, needs: str, rows: Callable[[pd.DataFrame], pd.DataFrame], **more: Any
 ) -> Callable[[Draw], Draw]:
     """Puts the function below into `FIGURES`, in the order of the report; the arguments are `Entry`'s."""
 
     def register(draw: Draw) -> Draw:
-        FIGURES[name] = Entry(name, title, shows, needs, rows, draw, **value)
+        FIGURES[name] = Entry(name, title, shows, needs, rows, draw, **more)
         return draw
 
     return register
 
 
-def save(cells: pd.DataFrame, folder: Path) -> dict[str, Figure | None]:
+def save(collected: Collected, folder: Path) -> dict[str, Figure | None]:
     """Draws every figure that has data as `folder`/<name>.{svg,png,pdf}; the others are None.
 
     Files of a figure that is not drawn any more are removed.
     """
     pictures: dict[str, Figure | None] = {}
     for entry in FIGURES.values():
-        rows = entry.rows(cells)
         with mpl.rc_context(STYLE):
-            pictures[entry.name] = picture = entry.draw(rows[rows["status"] == "done"])
+            pictures[entry.name] = picture = entry.draw(entry.drawn_rows(collected))
             for kind, metadata in METADATA.items():
                 path = folder / f"{entry.name}.{kind}"
                 if picture is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,7 @@ from slotbench.results.table import NETWORK, summary
     "selected from (grey), in units of the layer's bound. Of networks with more than four layers, four.",
     needs="greedy cells at K ≥ 2",
     rows=greedy_cells,
+    of="layers",
     value="magnitude",
     points="ratio of the magnitude of selected weights to that of all options, in the layer where it is smallest",
     unit=" ×",
@@ -47,19 +48,14 @@ def selected_vs_offered(done: pd.DataFrame) -> Figure | None:
     grid = picture.subplots(len(networks), 4, squeeze=False)
     for line, ((dataset, architecture), rows) in zip(grid, networks, strict=True):
         ks = sorted(rows["k"].unique())
-        cells = {k: [json.loads(text) for text in rows.loc[rows["k"] == k, "layers"]] for k in ks}
-        depth = len(cells[ks[0]][0])
-        places = np.unique(np.linspace(0, depth - 1, 4).round().astype(int))
+        means = rows.groupby(["k", "layer"])[["selected", "offered"]].agg(_mean)
+        places = np.unique(np.linspace(1, rows["layer"].max(), 4).round().astype(int))
         for unused in line[len(places) :]:
             unused.remove()
         for ax, place in zip(line, places, strict=False):
-            offered = np.mean([layer[place]["offered"] for layer in cells[ks[-1]]], axis=0)
-            level = _histogram(ax, offered, GREY, filled=True)
-            heights = {
-                k: _histogram(ax, np.mean([layer[place]["selected"] for layer in cells[k]], axis=0), colour)
-                for k, colour in shades(ks).items()
-            }
-            ax.set_title(f"{escape(architecture)}, {escape(dataset)}: layer {place + 1}", fontsize=7)
+            level = _histogram(ax, means.loc[(ks[-1], place), "offered"], GREY, filled=True)
+            heights = {k: _histogram(ax, means.loc[(k, place), "selected"], colour) for k, colour in shades(ks).items()}
+            ax.set_title(f"{escape(architecture)}, {escape(dataset)}: layer {place}", fontsize=7)
             ax.set_xticks([-1, 0, 1])
             ax.set_ylim(0)
             ax.set_yticks([])
@@ -69,6 +65,10 @@ def selected_vs_offered(done: pd.DataFrame) -> Figure | None:
         labels = [(heights[k], f"K = {k}", ink_of(colour)) for k, colour in shades(ks).items()]
         draw_labels(line[len(places) - 1], [*labels, (level, "options", GREY)])
     return picture
+
+
+def _mean(arrays: pd.Series[Any]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.mean([*arrays], axis=0))
 
 
 def _histogram(ax: Axes, shares: npt.NDArray[np.floating], colour: str, filled: bool = False) -> float:
@@ -152,6 +152,7 @@ def levels(done: pd.DataFrame) -> Figure | None:
     "epoch before, in greedy selection.",
     needs="greedy cells at K ≥ 2",
     rows=greedy_cells,
+    of="curves",
     value="changed",
     points="share of connections that changed in the last epoch",
     unit="",
@@ -167,10 +168,11 @@ def still_changing(done: pd.DataFrame) -> Figure | None:
         ks = sorted(rows["k"].unique())
         labels: list[Label] = []
         for k, colour in shades(ks).items():
-            curves = [json.loads(text) for text in rows.loc[rows["k"] == k, "curve"]]
-            mean = 100 * np.mean([curve[: min(map(len, curves))] for curve in curves], axis=0)
-            ax.plot(np.arange(1, len(mean) + 1), mean, color=colour, linewidth=1)
-            labels.append((float(mean[-1]), f"K = {k}, n = {len(curves)}", ink_of(colour)))
+            epochs = rows[rows["k"] == k].groupby("epoch")["changed"].agg(["mean", "size"])
+            seeds = epochs["size"].iloc[0]
+            mean = 100 * epochs.loc[epochs["size"] == seeds, "mean"]  # as long as all of them were trained
+            ax.plot(mean.index, mean, color=colour, linewidth=1)
+            labels.append((float(mean.iloc[-1]), f"K = {k}, n = {seeds}", ink_of(colour)))
         ax.set_ylim(0)
         ax.set_xlabel("epoch")
         y_label(ax, "connections changed (%)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import matplotlib as mpl
 import pandas as pd
@@ -15,6 +16,11 @@ from slotbench.report.figures import costs, parts, style
 from slotbench.results import published, table
 from tests.support import synthetic
 from tests.support.drawing import collected, draw
+
+
+def greedy(cells):
+    """Not finetuned, of several options."""
+    return cells[cells["selection"].eq("greedy") & cells["finetune"].eq("none") & cells["k"].gt(1)]
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +55,7 @@ def test_text_stays_text_fonts_are_embedded_and_pixels_are_fine(whole, tmp_path)
 
 def test_a_figure_without_data_is_not_drawn_and_its_old_files_go(whole, tmp_path):
     figures.save(whole, tmp_path)
-    greedy = whole[(whole["selection"] == "greedy") & (whole["finetune"] == "none") & (whole["k"] > 1)]
-    pictures = figures.save(greedy[greedy["decides"]], tmp_path)
+    pictures = figures.save(replace(whole, cells=whole.cells.query("decides").pipe(greedy)), tmp_path)
     drawn = {name for name, picture in pictures.items() if picture}
     assert "accuracy-over-k" in drawn
     assert not drawn & {"greedy-vs-probabilistic", "finetuning", "recipes", "sharing", "comparators"}
@@ -59,14 +64,14 @@ def test_a_figure_without_data_is_not_drawn_and_its_old_files_go(whole, tmp_path
 
 def test_other_recipes_enter_only_their_own_figure(whole):
     for entry in figures.FIGURES.values():
-        assert set(entry.rows(whole)["recipe"]) == (
+        assert set(entry.rows(whole.cells)["recipe"]) == (
             {"authors-code", "paper"} if entry.name == "recipes" else {"authors-code"}
         )
 
 
 def test_points_and_intervals_are_the_tables(whole):
     (ax,) = draw("accuracy-over-k", whole).axes
-    means = table.summary(figures.FIGURES["accuracy-over-k"].rows(whole), ["selection", "k"])
+    means = table.summary(figures.FIGURES["accuracy-over-k"].rows(whole.cells), ["selection", "k"])
     means = means[means["selection"] == "greedy"]
     line = next(line for line in ax.lines if line.get_color() == style.LOOKS["greedy"].colour)
     assert list(line.get_xdata()) == list(means["k"])
@@ -109,7 +114,7 @@ def test_labels_never_touch(whole):
 def test_captions_say_n_recipe_epochs_device_and_what_is_absent(tmp_path):
     cells = synthetic.grid(ks=(2, 8))
     gone = next(cell for cell in cells if cell.selection == "greedy")
-    frame = collected(tmp_path, cells, without=(gone,))
+    frame = collected(tmp_path, cells, without=(gone,)).cells
     caption = figures.FIGURES["accuracy-over-k"].caption(frame)
     assert "n = 2 to 3 seeds" in caption
     assert "Recipe authors-code, 120 to 220 epochs" in caption
@@ -141,7 +146,7 @@ def test_numbers_of_k_stand_where_they_have_room():
 
 
 def test_what_no_dataset_changes_is_drawn_once_for_a_network(whole):
-    greedy = whole[(whole["selection"] == "greedy") & (whole["finetune"] == "none") & (whole["k"] > 1)]
-    both = pd.concat([greedy, greedy.assign(dataset="fashion-mnist")])
+    rows = greedy(whole.cells)
+    both = pd.concat([rows, rows.assign(dataset="fashion-mnist")])
     picture = costs.memory_and_time(both)
     assert [text.get_text() for ax in picture.axes for text in ax.texts].count("lenet") == 1

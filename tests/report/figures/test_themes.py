@@ -25,7 +25,7 @@ def line(ax, colour):
 
 @pytest.mark.parametrize(("name", "value"), [("bits", "bits_of_move"), ("levels", "levels")])
 def test_lines_are_the_tables_means(name, value, whole):
-    means = summary(figures.FIGURES[name].rows(whole), ["k"], value)
+    means = summary(figures.FIGURES[name].rows(whole.cells), ["k"], value)
     x, y = line(draw(name, whole).axes[0], style.LOOKS["greedy"].colour)
     assert (x, y) == (list(means["k"]), list(means["mean"]))
 
@@ -38,10 +38,11 @@ def test_a_histogram_has_the_area_of_a_distribution(whole):
 
 
 def test_change_is_drawn_epoch_by_epoch(whole):
-    rows = figures.FIGURES["still-changing"].rows(whole)
-    curve = json.loads(rows.loc[rows["k"] == 64, "curve"].iloc[0])
+    rows = figures.FIGURES["still-changing"].rows(whole.cells)
+    record = rows.loc[rows["k"] == 64, "record"].iloc[0]
+    curve = whole.curves.loc[whole.curves["record"] == record, "changed"]
     (ax,) = draw("still-changing", whole).axes
-    assert list(ax.lines[-1].get_ydata()) == pytest.approx([100 * share for share in curve])
+    assert list(ax.lines[-1].get_ydata()) == pytest.approx(list(100 * curve))
 
 
 def test_finetuning_costs_what_it_started_from_too(whole):
@@ -57,9 +58,9 @@ def test_finetuning_costs_what_it_started_from_too(whole):
 
 def test_random_labels_and_dead_networks_are_no_accuracies(whole):
     for name in ("accuracy-over-k", "sharing", "comparators", "accuracy-vs-flops"):
-        rows = figures.FIGURES[name].rows(whole)
+        rows = figures.FIGURES[name].rows(whole.cells)
         assert set(rows["dataset"]) == {"mnist"}
-    assert not figures.FIGURES["accuracy-vs-flops"].rows(whole)["selection"].str.contains("shared").any()
+    assert not figures.FIGURES["accuracy-vs-flops"].rows(whole.cells)["selection"].str.contains("shared").any()
 
 
 def test_a_benchmark_that_is_committed_is_drawn_beside_the_memory(whole, tmp_path, monkeypatch):
