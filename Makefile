@@ -2,13 +2,14 @@
 # make test    set up, lint, check types, test
 # make soak    60 kills of real training, in some ten minutes; the tests have six
 # make test-cluster   run the grid through a SLURM of its own (as root, with slurm-wlm, munge and rsync), on a node's own disk and on object storage
+# make test-pythons   what an interpreter can change, under every Python from 3.11 to 3.13 that is found here
 # make docs    build the pages of docs/ into site/
 # Set-up is done once, and again when the pinned versions change: a virtual environment in .venv.
 
 PYTHON := $(firstword $(shell command -v python3.11) $(shell command -v python3) $(shell command -v python) python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: run test test-cluster soak docs setup
+.PHONY: run test test-pythons test-cluster soak docs setup
 
 run: setup
 	@snakemake --configfile config/quick.yaml --cores 2 --quiet rules
@@ -23,6 +24,9 @@ test: setup
 soak: setup
 	SLOTBENCH_KILLS=60 pytest tests/faults/test_kill.py
 
+test-pythons:
+	tests/pythons.sh
+
 test-cluster: .venv/cluster
 	pytest -rs -m cluster tests/cluster
 
@@ -34,7 +38,11 @@ docs: setup
 	sphinx-build -q -W --keep-going -c docs/site -b html -d site/.doctrees . site
 	@echo site/docs/index.html
 
-setup: .venv/ready
+# A clone that has been moved or copied has an environment whose programs and imports lead to the old place.
+setup:
+	@if [ -e .venv/ready ] && [ "$$(cat .venv/ready)" != "$$(pwd -P)" ]; then \
+	    echo "This clone was not set up where it lies now: setting up .venv anew"; rm -rf .venv; fi
+	@$(MAKE) --no-print-directory .venv/ready
 
 .venv/ready: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and sys.executable + \
@@ -42,4 +50,4 @@ setup: .venv/ready
 	@echo "Setting up .venv (once, some minutes)"
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,browser,docs,crate]'
-	@touch $@
+	@pwd -P > $@

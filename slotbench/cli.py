@@ -371,12 +371,27 @@ def schemas() -> None:
 
 def main() -> None:
     """The program `slotbench`: status 0, or 2 with one sentence that says what to mend."""
+    warn_of_other_code(Path.cwd())
     try:
         app()
     except InputError as error:
         sys.exit(_refuse(str(error)))
     except OSError as error:
         sys.exit(_refuse(told(error)))
+
+
+def warn_of_other_code(folder: Path) -> None:
+    """Says so where a person is in a checkout, but the code of another place runs: a clone that was copied or renamed,
+    a second worktree, another environment."""
+    from slotbench.results.provenance import CHECKOUT
+
+    here = folder / "slotbench"
+    if (folder / "Snakefile").exists() and here.is_dir() and here.resolve() != (CHECKOUT / "slotbench").resolve():
+        print(
+            f"slotbench: the code that runs lies in {CHECKOUT}, not in this checkout; `make setup` here and "
+            "`. .venv/bin/activate` run this one",
+            file=sys.stderr,
+        )
 
 
 def told(error: OSError) -> str:

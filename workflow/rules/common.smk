@@ -41,8 +41,8 @@ except InputError as error:
 
 PLAN = Plan(RUN, Path("results"))
 RECORDS = [str(PLAN.record(cell)) for cell in RUN.cells()]
-SLOTBENCH = f"{shlex.quote(sys.executable)} -m slotbench"
-"""The program of the code that has planned the jobs: not whatever `slotbench` a PATH finds first."""
+SLOTBENCH = f"PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}} {shlex.quote(sys.executable)} -m slotbench"
+"""The program of the code that has planned the jobs: not of whatever `slotbench` an environment finds first."""
 
 
 def due(name, after, reason):

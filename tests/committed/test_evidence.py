@@ -1,0 +1,23 @@
+"""The committed records: today's code stands behind every one of them."""
+
+import pytest
+
+from slotbench import config
+from slotbench.results.plan import Plan
+from tests.support.project import ROOT
+
+RUNS = sorted(path.parent.name for path in (ROOT / "results").glob("*/cells"))
+
+
+@pytest.mark.parametrize("run", [run for run in RUNS if (ROOT / "config" / f"{run}.yaml").exists()])
+def test_no_committed_record_would_be_trained_again(run):
+    plan = Plan(config.load(ROOT / "config" / f"{run}.yaml"), ROOT / "results")
+    again = {
+        str(cell): plan.reason(cell) for cell in plan.run.cells() if plan.record(cell).exists() and plan.reason(cell)
+    }
+    assert again == {}
+
+
+def test_the_reference_run_is_whole():
+    plan = Plan(config.load(ROOT / "config" / "reference.yaml"), ROOT / "results")
+    assert plan.due() == []
