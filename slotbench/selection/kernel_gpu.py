@@ -175,7 +175,7 @@ def try_out(device: torch.device) -> None:
     settings = Settings(lr=0.1, momentum=0.9, weight_decay=0.0, nesterov=False)
     climber = SimpleNamespace(entry=entry, low=numbers, high=numbers, levels=numbers, breakpoints=numbers)
     greedy_step(Layer(weight, gradient, numbers, numbers, 1.0), climber, settings, (1.0, 1.0))
-    draw(weight, gradient, numbers[:, None], numbers[:, None], 1.0, 0)
+    draw(weight, gradient, gradient[:, None], gradient[:, None], 1.0, 0)
 
 
 def greedy_step(layer: Layer, climber: Any, settings: Settings, units: tuple[float, float]) -> None:
