@@ -187,7 +187,7 @@ def main() -> None:
         table.add_row(str(row["what"]), {"seconds": f"{value} s", "ratio": f"× {value}", "cells": f"{value}"}[unit])
     Console(width=max(140, Console().width)).print(table)  # a line a row, in a file too
     if chosen.json:
-        chosen.json.write_text(json.dumps(rows, indent=1) + "\n")
+        chosen.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def main() -> None:
         table.add_row(*[str(value) for value in row.values()][:8])
     Console(width=max(140, Console().width)).print(table)  # a line a row, in a file too
     if chosen.json:
-        chosen.json.write_text(json.dumps(rows, indent=1) + "\n")
+        chosen.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

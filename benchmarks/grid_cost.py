@@ -119,11 +119,11 @@ class Copy(Tree):
 
     def config(self, run: str, recipe: str, dataset: str, k: list[int], seeds: int) -> None:
         text = RUN.format(run=run, recipe=recipe, dataset=dataset, k=k, seeds=list(range(seeds)))
-        (self.folder / f"{run}.yaml").write_text(text)
+        (self.folder / f"{run}.yaml").write_text(text, encoding="utf-8")
 
 
 def of_a_cell(tree: Copy, cells: int) -> Iterator[Row]:
-    (tree.folder / "config" / "recipes" / "step.yaml").write_text(STEP)
+    (tree.folder / "config" / "recipes" / "step.yaml").write_text(STEP, encoding="utf-8")
     tree.cost("slotbench", "fetch", "digits")
     for run in ("warm", "many", "alone"):
         tree.config(run, "step", "digits", [8], 2 if run == "warm" else cells)
@@ -142,7 +142,7 @@ def of_a_cell(tree: Copy, cells: int) -> Iterator[Row]:
 def of_the_plan(tree: Copy) -> Iterator[Row]:
     bare = tree.folder / "bare"
     bare.mkdir()
-    (bare / "Snakefile").write_text(BARE.format(jobs=PLANNED))
+    (bare / "Snakefile").write_text(BARE.format(jobs=PLANNED), encoding="utf-8")
     tree.config("plan", "authors-code", "mnist", [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024], PLANNED // 10)
     costs: dict[str, list[Cost]] = {"bare": [], "ours": []}
     for _ in range(3):
@@ -157,7 +157,7 @@ def of_the_plan(tree: Copy) -> Iterator[Row]:
 
 def of_the_report(tree: Copy) -> Iterator[Row]:
     path = tree.folder / "synthetic.yaml"
-    path.write_text(SYNTHETIC.format(seeds=list(range(PLANNED // 95 + 1))))
+    path.write_text(SYNTHETIC.format(seeds=list(range(PLANNED // 95 + 1))), encoding="utf-8")
     run = config.load(path)
     synthetic.train(tree.folder / "results", synthetic.SyntheticRun(run.run, run.recipe, run.cells()))
     collect, report = tree.cost("slotbench", "collect", "synthetic.yaml"), tree.cost("slotbench", "report", "synthetic")
@@ -190,7 +190,7 @@ def main() -> None:
             {"what": what, "unit": unit, "wall": round(wall, 3), "cpu": round(cpu, 3), "device": device}
             for what, unit, wall, cpu in rows
         ]
-        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
+        chosen.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -179,7 +179,7 @@ def main() -> None:
         table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
     Console(width=max(140, Console().width)).print(table)  # a line a row, in a file too
     if chosen.json:
-        chosen.json.write_text(json.dumps(rows, indent=1) + "\n")
+        chosen.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

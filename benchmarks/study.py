@@ -68,7 +68,7 @@ def main() -> None:
         table.add_row(*map(str, row.values()))
     Console(width=max(140, Console().width)).print(table)
     if chosen.json:
-        chosen.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        chosen.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def filled(page: str) -> str:
     """A page with its tables as they have been measured."""
 
     def measured(found: re.Match[str]) -> str:
-        rows = json.loads((ROOT / "benchmarks" / f"{found['name']}.json").read_text())
+        rows = json.loads((ROOT / "benchmarks" / f"{found['name']}.json").read_text(encoding="utf-8"))
         return found["name"] + found["mark"] + table(rows)
 
     return MARKED.sub(measured, page)
@@ -46,8 +46,8 @@ def filled(page: str) -> str:
 
 def main() -> None:
     for page in sorted((ROOT / "docs").glob("*.md")):
-        if (new := filled(old := page.read_text())) != old:
-            page.write_text(new)
+        if (new := filled(old := page.read_text(encoding="utf-8"))) != old:
+            page.write_text(new, encoding="utf-8")
             print(page.relative_to(ROOT))
 
 

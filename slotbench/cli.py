@@ -5,7 +5,9 @@ Each command imports what it needs when it runs, so that help and listings do no
 
 from __future__ import annotations
 
+import codecs
 import gc
+import io
 import signal
 import sys
 from collections.abc import Iterator
@@ -74,11 +76,12 @@ def train(
     recipes.of(cell)
     if out.suffix != ".json":
         raise InputError(f"--out {out}: a record is a .json file")
-    gpu_lease.take(gpu_share)
+    device = gpu_lease.take(gpu_share)
 
     with lasting():
         from slotbench.training.train import train_cell
 
+    gpu_lease.keep_if_used(device)
     with progress_bar(str(cell)) as progress, failure_noted(out):
         record = train_cell(cell, out, data_dir, parent, progress)
     results = record.results
@@ -101,12 +104,14 @@ def run(
     from slotbench.config import load
 
     of = load(config)
-    gpu_lease.take(gpu_share)
+    device = gpu_lease.take(gpu_share)
 
     with lasting():
         from slotbench.results.plan import Plan
         from slotbench.results.standing import parent_of
         from slotbench.training.train import train_cell
+
+    gpu_lease.keep_if_used(device)
 
     def stop(_number: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGTERM)
@@ -159,7 +164,7 @@ def failure_noted(out: Path) -> Iterator[None]:
         else:
             raise
         with suppress(OSError):
-            note.write_text(reason + "\n")
+            note.write_text(reason + "\n", encoding="utf-8")
         raise InputError(reason) from error
 
 
@@ -371,6 +376,9 @@ def schemas() -> None:
 
 def main() -> None:
     """The program `slotbench`: status 0, or 2 with one sentence that says what to mend."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="slotbench.near")
     warn_of_other_code(Path.cwd())
     try:
         app()
@@ -392,6 +400,21 @@ def warn_of_other_code(folder: Path) -> None:
             "`. .venv/bin/activate` run this one",
             file=sys.stderr,
         )
+
+
+NEAR = str.maketrans("−–‐≥≤×→✓✗↗±…’“”▁▂▃▄▅▆▇█", '---><x>vx^+.\'""_.:-=+*#')
+"""What stands for a sign in an encoding that lacks it, a letter for a letter, so that tables keep their columns."""
+
+
+def _near(error: UnicodeError) -> tuple[str, int]:
+    """For text that the locale's encoding cannot write: the nearest signs that it can."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(NEAR)
+    return "".join(sign if sign.isascii() else "?" for sign in text), error.end
+
+
+codecs.register_error("slotbench.near", _near)
 
 
 def told(error: OSError) -> str:

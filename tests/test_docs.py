@@ -30,7 +30,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 def section(page: Path, title: str) -> str:
     """What stands under a heading of level 2."""
-    (text,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", page.read_text(), re.M | re.S)
+    (text,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", page.read_text(encoding="utf-8"), re.M | re.S)
     return text
 
 

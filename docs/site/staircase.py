@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from slotbench.report.figures.style import GREY, LOOKS, METADATA, STYLE
+from slotbench.report.figures.style import GREY, LOOKS, METADATA, styled
 
 WEIGHTS, SCORES = np.array([-1.0, 0.2, 1.0, 0.5]), np.array([0.1, 0.5, 0.3, 0.2])
 CORNERS = (-1 / 3, 1 / 4)
@@ -44,5 +43,5 @@ def draw() -> Figure:
 
 
 if __name__ == "__main__":
-    with mpl.rc_context(STYLE):
+    with styled():
         draw().savefig(Path(__file__).with_suffix(".svg"), metadata=METADATA["svg"])

@@ -25,12 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from slotbench import locking
 from slotbench.data.datasets import DATASETS, stored
 from slotbench.data.formats import MAX_BYTES, Arrays, decoded
 from slotbench.errors import InputError, unknown
@@ -52,7 +52,7 @@ class Pinned:
 @functools.cache
 def pinned(dataset: str) -> dict[str, Pinned]:
     """The arrays that make up a dataset with a file of its own, by name, in the order of hashes.csv."""
-    with (Path(__file__).parent / "hashes.csv").open(newline="") as file:
+    with (Path(__file__).parent / "hashes.csv").open(newline="", encoding="utf-8") as file:
         arrays = {
             f"{row['split']}/{row['array']}": Pinned(
                 tuple(int(size) for size in row["shape"].split("x")), row["sha256_of_c_contiguous_bytes"]
@@ -113,13 +113,7 @@ def fetch(dataset: str, data_dir: Path, folder: Path | None = None) -> Path:
         return path
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(data_dir / f"{dataset}.lock")
-        try:
-            held = lock.acquire(timeout=0)
-        except Timeout:
-            _say(f"{dataset}: another process is fetching it; waiting")
-            held = lock.acquire()
-        with held:
+        with locking.lock(data_dir / f"{dataset}.lock", "fetches it"):
             with contextlib.suppress(InputError):
                 read(dataset, data_dir)
                 return path

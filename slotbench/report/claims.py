@@ -513,7 +513,7 @@ def _finite(value: float) -> float | None:
 
 def as_json(verdicts: Sequence[Verdict]) -> str:
     """A list of objects with the fields of `Verdict`; what there is no number for is null."""
-    return json.dumps([asdict(one) for one in verdicts], indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps([asdict(one) for one in verdicts], indent=1, allow_nan=False) + "\n"
 
 
 def as_text(verdicts: Sequence[Verdict]) -> str:

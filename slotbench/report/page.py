@@ -46,7 +46,7 @@ def render(run: str, results: Path, report: Path) -> Path:
     verdicts = claims.judge(collected, claims.load())
     pictures = figures.save(collected, folder / "figures")
     shown = [_verdict_table(verdicts).brief(), *tables.of(shown_cells)]
-    tables.save(shown, folder / "tables")
+    tables.save(shown, folder / "tables", collected.run)
     cell_pages.render(collected, results, folder, link)
     said: dict[str, Any] = {
         "run": collected.run,
@@ -88,7 +88,7 @@ README_MARKS = "<!-- numbers: begin -->", "<!-- numbers: end -->"
 def update_readme(readme: Path, run: str, results: Path) -> None:
     """Writes `run`'s numbers between the two marks of `readme`, a Markdown file; the rest stays as it is."""
     begin, end = README_MARKS
-    before, opened, rest = readme.read_text().partition(begin)
+    before, opened, rest = readme.read_text(encoding="utf-8").partition(begin)
     _, closed, after = rest.partition(end)
     if not (opened and closed):
         raise InputError(f"{readme}: has no {begin} before {end}; put both where the numbers belong")

@@ -165,12 +165,12 @@ def of(cells: pd.DataFrame) -> list[Table]:
     return [build(cells).brief() for build in TABLES.values()]
 
 
-def save(tables: Sequence[Table], folder: Path) -> None:
-    """Writes each table as `folder`/<name>.tex and .html."""
+def save(tables: Sequence[Table], folder: Path, run: str) -> None:
+    """Writes each table as `folder`/<name>.tex, a `tabular` for any document, and as .html."""
     for one in tables:
         for environment, name in ((TEX, "table.tex"), (HTML, "table-page.html")):
             with atomic((folder / one.name).with_suffix(Path(name).suffix)) as file:
-                file.write(environment.get_template(name).render(table=one))
+                file.write(environment.get_template(name).render(table=one, run=run))
 
 
 # ---- the tables ------------------------------------------------------------------------------------------

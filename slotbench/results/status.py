@@ -5,7 +5,6 @@ Neither torch nor pandas is needed, so that it answers at once.
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import statistics
 import time
@@ -18,7 +17,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from slotbench import config, recipes
+from slotbench import config, locking, recipes
 from slotbench.cells import Cell
 from slotbench.errors import InputError
 from slotbench.results import records
@@ -104,14 +103,14 @@ def watch(run: config.Run, results: Path, console: Console) -> None:
 def state_of(cell: Cell, record: Path, reason: str | None) -> State:
     """How far `cell` is, which is due for `reason`."""
     epochs = recipes.of(cell).epochs - cell.start_epoch
-    if (holder := _holder(record.with_suffix("") / "lock")) is not None:
+    if (holder := locking.holder(record.with_suffix("") / "lock")) is not None:
         kept = [int(path.name.split("-")[1]) for path in record.with_suffix("").glob("resume-[0-9]*-*.safetensors")]
         return State(cell, "running", epochs - max(0, max(kept, default=0) - cell.start_epoch), said=holder)
     if record.exists():
         return _of_record(cell, record, reason)
     note = Path(f"{record}.failed")
     if note.exists():
-        return State(cell, "failed", epochs, said=note.read_text(errors="replace").strip())
+        return State(cell, "failed", epochs, said=note.read_text(encoding="utf-8", errors="replace").strip())
     return State(cell, "waiting", epochs)
 
 
@@ -127,19 +126,6 @@ def _of_record(cell: Cell, path: Path, reason: str | None) -> State:
     if reason:
         return State(cell, "outdated", epochs, pace, reason)
     return State(cell, made.status, 0, pace)
-
-
-def _holder(lock: Path) -> str | None:
-    """Who holds a cell, in its own words; None if nobody does (`slotbench.training.checkpoint.lock`)."""
-    try:
-        with lock.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return file.read().strip()
-    except OSError:
-        pass
-    return None
 
 
 def _left(states: Sequence[State]) -> str:

@@ -7,15 +7,12 @@ A state is named by its epoch and its own SHA-256, so that a damaged one is foun
 from __future__ import annotations
 
 import copy
-import fcntl
 import hashlib
 import json
-import os
 import signal
-import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -24,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from slotbench import locking
 from slotbench.files import atomic
 from slotbench.results import provenance
 from slotbench.results.fingerprint import fingerprint
@@ -146,27 +144,9 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-@contextmanager
-def lock(folder: Path) -> Iterator[bool]:
-    """Holds the cell whose weights lie in `folder`; true if another process had to end first.
-
-    The kernel gives the lock back when its holder dies, however it dies.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as file:
-        waited = False
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waited = True
-            file.seek(0)
-            print(f"slotbench: waiting for {file.read().strip()}, which trains this cell", file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        yield waited
-        # The file stays: who removes a lock while another process waits for it lets a third one in.
+def lock(folder: Path) -> AbstractContextManager[bool]:
+    """Holds the cell whose weights lie in `folder`; true if another process had to end first."""
+    return locking.lock(folder / "lock", "trains this cell")
 
 
 class Preempted(BaseException):

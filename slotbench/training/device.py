@@ -89,7 +89,7 @@ def device_name(device: torch.device) -> str:
 def processor(field: str) -> str:
     """What Linux says of its first processor, such as its "model name"; "" where it says nothing."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return ""
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(field)), "")

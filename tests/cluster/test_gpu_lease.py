@@ -1,4 +1,4 @@
-"""Leases on GPUs, by real processes on simulated devices: the names in CUDA_VISIBLE_DEVICES."""
+"""Leases on GPUs, by real processes, on those that a driver of the tests' own (driver.py) says there are."""
 
 import os
 import random
@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from slotbench import locking
 from slotbench.cluster import gpu_lease
+from tests.cluster import driver
 from tests.support.command import SLOTBENCH
 
 HOLDER = """
 import os, sys
 from pathlib import Path
 from slotbench.cluster import gpu_lease
-from tests.support.command import SLOTBENCH
 device = gpu_lease.take({share})
 Path("{said}").write_text(f"{{device}} {{os.environ['CUDA_VISIBLE_DEVICES']!r}}")
 sys.stdin.read()
@@ -49,12 +50,15 @@ class Machine:
 
     def __init__(self, folder: Path, number: int):
         self.folder = folder
+        self.variables = driver.variables(folder / "driver")
         self.devices = [f"{uuid.uuid4()}" for _ in range(number)]
         self.holders: list[Holder] = []
 
     def start(self, share: int = 1, **variables: str) -> Holder:
         said = self.folder / str(len(self.holders))
-        self.holders.append(Holder(said, share, **{"CUDA_VISIBLE_DEVICES": ",".join(self.devices)} | variables))
+        self.holders.append(
+            Holder(said, share, **self.variables | {"CUDA_VISIBLE_DEVICES": ",".join(self.devices)} | variables)
+        )
         return self.holders[-1]
 
 
@@ -65,7 +69,7 @@ def machine(request, tmp_path):
     for holder in one.holders:
         holder.kill()
     for device in one.devices:
-        for file in gpu_lease.LOCKS.glob(f"*{device}*"):
+        for file in locking.shared_folder(gpu_lease.LOCKS).glob(f"*{device}*"):
             file.unlink()
 
 
@@ -149,14 +153,64 @@ def test_slurms_choice_is_kept_though_it_numbers_the_devices_of_each_job_alike(m
     assert first_of(beside)[1] == machine.devices[1]
 
 
-def test_without_the_variable_all_devices_of_the_machine_are_offered(monkeypatch, tmp_path):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    for number in range(3):
-        (tmp_path / f"0000:{number:02}:00.0").mkdir()
-    monkeypatch.setattr(gpu_lease, "MACHINE", tmp_path)
-    assert gpu_lease.devices() == ["0", "1", "2"]
-    monkeypatch.setattr(gpu_lease, "MACHINE", Path("/nowhere"))
-    assert gpu_lease.devices() == []
+def seen(**variables: str) -> tuple[list[str], str]:
+    """The devices that a process with these variables is offered, and what it is told."""
+    code = "from slotbench.cluster import gpu_lease; print(*gpu_lease.devices())"
+    environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"} | variables
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.split(), done.stderr
+
+
+def test_the_driver_says_which_devices_there_are_whatever_proc_or_a_variable_names(tmp_path):
+    three = driver.variables(tmp_path / "driver", gpus=3)
+    assert seen(**three) == (["0", "1", "2"], "")
+    assert seen(CUDA_VISIBLE_DEVICES="2,0", **three) == (["2", "0"], "")
+    named, said = seen(CUDA_VISIBLE_DEVICES="1,7,0", **three)
+    assert named == ["1"]
+    assert said == "slotbench: CUDA_VISIBLE_DEVICES=1,7,0: CUDA's driver finds no GPU 7; using 1\n"
+
+
+@pytest.mark.skipif(bool(gpu_lease.devices()), reason="this machine has a GPU")
+def test_a_gpu_that_is_named_on_a_machine_without_one_is_told_and_nobody_waits_for_it():
+    assert seen() == ([], "")
+    named, said = seen(CUDA_VISIBLE_DEVICES="0")
+    assert named == []
+    assert said == "slotbench: CUDA_VISIBLE_DEVICES=0: CUDA's driver finds no GPU 0; training on the CPU\n"
+
+
+@devices(1)
+def test_a_device_that_torch_cannot_use_is_given_back(machine):
+    code = "import sys\nfrom slotbench.cluster import gpu_lease\n"
+    code += "gpu_lease.keep_if_used(gpu_lease.take()); sys.stdin.read()"
+    environment = os.environ | machine.variables | {"CUDA_VISIBLE_DEVICES": machine.devices[0]}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert "cannot use it; training on the CPU" in process.stderr.readline()
+    assert first_of(machine.start())[1] == machine.devices[0]
+    process.communicate()
+
+
+@devices(2)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_users_locks_are_locks_whatever_its_umask_and_one_that_cannot_be_read_leaves_the_others(machine):
+    folder = locking.shared_folder(gpu_lease.LOCKS)
+    mine, others = machine.devices
+    as_another = "import os; os.setuid(12345); os.umask(0o077)\n"
+    environment = os.environ | machine.variables | {"CUDA_VISIBLE_DEVICES": mine, "PYTHONPATH": str(Path.cwd())}
+    code = as_another + "from slotbench.cluster import gpu_lease; print(gpu_lease.take())"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+    (file,) = folder.glob(f"*{mine}*")
+    assert (file.stat().st_uid, file.stat().st_mode & 0o777) == (12345, 0o644)
+
+    # As an earlier version left it: nobody else can open it
+    file.chmod(0o600)
+    code = "import os; os.setuid(12346)\nfrom slotbench.cluster import gpu_lease; print(gpu_lease.take())"
+    both = environment | {"CUDA_VISIBLE_DEVICES": f"{mine},{others}"}
+    done = subprocess.run([sys.executable, "-c", code], env=both, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [others]
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False, capture_output=True, text=True)
+    assert f"{file}: not to be read; let their owner remove them, and try again" in done.stderr
 
 
 @devices(1)
@@ -165,7 +219,7 @@ def test_training_waits_for_its_device(machine, tmp_path):
     process = subprocess.Popen(
         [SLOTBENCH, "train", "--dataset", "digits", "--architecture", "lenet", "--selection", "learned",
          "--recipe", "quick", "--data-dir", tmp_path / "nowhere", "--out", tmp_path / "seed0.json"],
-        env=os.environ | {"CUDA_VISIBLE_DEVICES": device}, stderr=subprocess.PIPE, text=True,
+        env=os.environ | machine.variables | {"CUDA_VISIBLE_DEVICES": device}, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stderr.readline() == f"slotbench: waiting for a GPU: other cells hold {device}\n"
     holder.kill()

@@ -107,7 +107,7 @@ def test_a_cell_that_no_memory_holds_is_told_and_noted(program, tmp_path):
     """A terabyte of scores."""
     out = tmp_path / "seed0.json"
     refused(program.run(*program.training(cell("probabilistic", k=1_000_000), out)), "out of memory")
-    assert "out of memory" in Path(f"{out}.failed").read_text()
+    assert "out of memory" in Path(f"{out}.failed").read_text(encoding="utf-8")
 
 
 def test_memory_that_runs_out_in_mid_training_is_told_and_noted(program, tmp_path):
@@ -115,7 +115,7 @@ def test_memory_that_runs_out_in_mid_training_is_told_and_noted(program, tmp_pat
     process = training_begun(program, CELL, out)
     resource.prlimit(process.pid, resource.RLIMIT_AS, (2**20, 2**20))
     refused(ended(process), "out of memory")
-    assert "out of memory" in Path(f"{out}.failed").read_text()
+    assert "out of memory" in Path(f"{out}.failed").read_text(encoding="utf-8")
     done = program.run(*program.training(CELL, out))
     assert done.returncode == 0, done.stderr
     same(out, program.undisturbed(CELL))

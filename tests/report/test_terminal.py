@@ -72,7 +72,7 @@ def test_status_names_what_failed_and_what_is_outdated_with_the_reason(folder):
     record = records.read(record_of(folder, CELLS[0]))
     records.write(record.model_copy(update={"recipe": record.recipe | {"batch": 7}}), record_of(folder, CELLS[0]))
     record_of(folder, CELLS[1]).unlink()
-    Path(f"{record_of(folder, CELLS[1])}.failed").write_text("no space left\n")
+    Path(f"{record_of(folder, CELLS[1])}.failed").write_text("no space left\n", encoding="utf-8")
     record_of(folder, CELLS[2]).write_text("{")
     said = slotbench("status", "mine", folder=folder).stdout
     assert said.startswith("mine: 0 done, 2 failed, 1 outdated, 1 waiting of 4 cells\n")

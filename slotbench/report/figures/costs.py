@@ -117,7 +117,7 @@ def _timed() -> list[dict[str, Any]]:
     """Rows of the committed benchmark about LeNet; none where it is not there."""
     if not BENCHMARK.exists():
         return []
-    return [row for row in json.loads(BENCHMARK.read_text()) if row["architecture"] == "lenet"]
+    return [row for row in json.loads(BENCHMARK.read_text(encoding="utf-8")) if row["architecture"] == "lenet"]
 
 
 def _draw_times(ax: Axes, timed: list[dict[str, Any]]) -> tuple[npt.NDArray[np.int64], list[Label]]:

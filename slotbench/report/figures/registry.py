@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
 from slotbench.files import atomic
-from slotbench.report.figures.style import METADATA, STYLE
+from slotbench.report.figures.style import METADATA, styled
 from slotbench.results.table import NETWORK, Collected, between, summary
 from slotbench.selection import SELECTIONS
 
@@ -98,7 +97,7 @@ def save(collected: Collected, folder: Path) -> dict[str, Figure | None]:
     """
     pictures: dict[str, Figure | None] = {}
     for entry in FIGURES.values():
-        with mpl.rc_context(STYLE):
+        with styled():
             pictures[entry.name] = picture = entry.draw(entry.drawn_rows(collected))
             for kind, metadata in METADATA.items():
                 path = folder / f"{entry.name}.{kind}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +65,15 @@ STYLE = sns.axes_style("ticks") | {
     "ytick.labelsize": 7.5,
     "ytick.major.width": 0.6,
 }
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """matplotlib as it comes, with `STYLE` over it, whatever was set before; afterwards all is as it was."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
 
 
 # What matplotlib would otherwise stamp on a file: the date, and its own version.
