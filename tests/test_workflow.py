@@ -10,6 +10,7 @@ import pytest
 
 from slotbench import config
 from slotbench.cells import Cell
+from tests.cluster import driver
 from tests.support.project import CELLS, ROOT, Tree, cells_of
 
 GREEDY = Cell("quick", "digits", "lenet", "greedy", 8, "none", 0)
@@ -195,6 +196,8 @@ def test_a_finished_run_is_reported_once(finished):
 )
 def test_a_cell_asks_for_a_slot_of_a_gpu_where_there_is_one(tree, monkeypatch, devices, arguments, share):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", devices)
+    for name, value in driver.variables(tree.folder / "driver").items():
+        monkeypatch.setenv(name, value)
     done = tree.snakemake("-n", "-p", f"results/quick/cells/{GREEDY.path}", *arguments)
     assert f"--gpu-share={share} " in done.stdout + done.stderr
 

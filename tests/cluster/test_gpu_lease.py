@@ -196,21 +196,24 @@ def test_a_device_that_torch_cannot_use_is_given_back(machine):
 def test_another_users_locks_are_locks_whatever_its_umask_and_one_that_cannot_be_read_leaves_the_others(machine):
     folder = locking.shared_folder(gpu_lease.LOCKS)
     mine, others = machine.devices
-    as_another = "import os; os.setuid(12345); os.umask(0o077)\n"
-    environment = os.environ | machine.variables | {"CUDA_VISIBLE_DEVICES": mine, "PYTHONPATH": str(Path.cwd())}
-    code = as_another + "from slotbench.cluster import gpu_lease; print(gpu_lease.take())"
-    subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+
+    def take_as(user: int, *named: str) -> subprocess.CompletedProcess[str]:
+        """Another user's try; that user may not read where the project and the driver lie, which is loaded before."""
+        code = "import os\nfrom slotbench.cluster import gpu_lease\nthere = gpu_lease.devices()\n"
+        code += f"gpu_lease.devices = lambda: there\nos.setuid({user})\nos.umask(0o077)\nprint(gpu_lease.take())"
+        environment = os.environ | machine.variables | {"CUDA_VISIBLE_DEVICES": ",".join(named)}
+        return subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        )
+
+    assert take_as(12345, mine).stdout.split() == [mine]
     (file,) = folder.glob(f"*{mine}*")
     assert (file.stat().st_uid, file.stat().st_mode & 0o777) == (12345, 0o644)
+    assert take_as(12346, mine).stdout.split() == [mine]
 
-    # As an earlier version left it: nobody else can open it
-    file.chmod(0o600)
-    code = "import os; os.setuid(12346)\nfrom slotbench.cluster import gpu_lease; print(gpu_lease.take())"
-    both = environment | {"CUDA_VISIBLE_DEVICES": f"{mine},{others}"}
-    done = subprocess.run([sys.executable, "-c", code], env=both, check=True, capture_output=True, text=True)
-    assert done.stdout.split() == [others]
-    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False, capture_output=True, text=True)
-    assert f"{file}: not to be read; let their owner remove them, and try again" in done.stderr
+    file.chmod(0o600)  # as an earlier version left it: nobody else can open it
+    assert take_as(12346, mine, others).stdout.split() == [others]
+    assert f"{file}: not to be read; let their owner remove them, and try again" in take_as(12346, mine).stderr
 
 
 @devices(1)

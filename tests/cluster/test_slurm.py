@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from slotbench import locking
 from slotbench.cluster import gpu_lease
+from tests.cluster import driver
 from tests.support.command import SLOTBENCH
 from tests.support.project import CELLS, Tree
 from tests.support.records import same
@@ -45,7 +47,7 @@ def slurm(tmp_path) -> Iterator[None]:
 
 def locks() -> list[Path]:
     """The slots of GPUs that jobs of this SLURM have held: <job>-<GPU>-<slot>."""
-    return [*gpu_lease.LOCKS.glob("[0-9]*-[01]-0")]
+    return [*locking.shared_folder(gpu_lease.LOCKS).glob("[0-9]*-[01]-0")]
 
 
 def said(*command: str) -> str:
@@ -70,6 +72,7 @@ class Cluster(Tree):
             "PYTHONPATH": str(self.folder),
             "PATH": f"{SLOTBENCH.parent}{os.pathsep}{os.environ['PATH']}",
             "SLOTBENCH_RESUME_SECONDS": "0",
+            **driver.variables(self.folder / "driver"),  # SLURM hands its simulated GPUs out by number
         }
         self.began = time.monotonic()
         with self.log.open("w") as log:

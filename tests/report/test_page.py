@@ -203,8 +203,8 @@ def test_latex_compiles_the_paper_with_embedded_fonts_and_nothing_past_the_margi
     log = (folder / "paper.log").read_text(errors="replace")
     assert [width for width in re.findall(r"Overfull \\[hv]box \((\d+)", log) if int(width) >= 5] == []
     assert "undefined" not in log
-    pages = {one: (folder / "paper.tex").read_text().count(one) for one in ("includegraphics", "input{tables/")}
-    assert pages == {"includegraphics": len(figures.FIGURES), "input{tables/": len(tables.TABLES) + 1}
+    pages = {one: (folder / "paper.tex").read_text().count(one) for one in ("includegraphics", "begin{longtable}")}
+    assert pages == {"includegraphics": len(figures.FIGURES), "begin{longtable}": len(tables.TABLES) + 1}
     if shutil.which("pdffonts"):
         fonts = subprocess.run(["pdffonts", "paper.pdf"], cwd=folder, capture_output=True, text=True, check=True).stdout
         assert all(re.search(r" yes (yes|no) +(yes|no) +\d+ +0$", line) for line in fonts.splitlines()[2:])
@@ -265,3 +265,31 @@ def test_a_cell_that_left_the_run_leaves_the_report(tmp_path):
 def test_a_run_that_was_never_collected_is_told_in_a_sentence(tmp_path):
     with pytest.raises(InputError, match="slotbench collect"):
         page.render("nothing", tmp_path, Path(tmp_path) / "report")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed (Debian: texlive-science)")
+def test_the_tables_of_two_runs_stand_in_one_paper_of_two_columns(tmp_path):
+    """As each file says in its first lines; their labels have the names of their runs."""
+    body, labels = "", set()
+    for name in ("first_run", "second.run"):
+        folder = rendered(tmp_path, synthetic.grid(ks=(2, 8), finetune=()), name=name).parent / "tables"
+        for path in sorted(folder.glob("*.tex")):
+            text = path.read_text(encoding="utf-8")
+            example = "\n".join(line[4:] for line in text.splitlines() if line.startswith("%   "))
+            assert f"\\label{{tab:{name}-{path.stem}}}" in example
+            labels.add(f"tab:{name}-{path.stem}")
+            wide = example.replace("{table}", "{table*}").replace(
+                f"{{{path.stem}}}", f"{{{path.with_suffix('').as_posix()}}}"
+            )
+            body += wide.replace("\\input", "\\tiny\\input") + "\n"
+    assert len(labels) == 2 * (len(tables.TABLES) + 1)
+    preamble = text.splitlines()[0].partition("preamble: ")[2]
+    paper = f"\\documentclass[twocolumn]{{article}}\n{preamble}\n\\begin{{document}}\n{body}\\end{{document}}\n"
+    (tmp_path / "own.tex").write_text(paper, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "own.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    said = done.stdout.decode(errors="replace")
+    if re.search(r"File `.*' not found", said):
+        pytest.skip("a LaTeX package is not installed")
+    assert done.returncode == 0, said[-2000:]
+    assert "multiply defined" not in said

@@ -111,7 +111,7 @@ def test_letters_and_digits_are_latex_as_they_are():
 
 def test_the_same_table_gives_the_same_bytes(frame, tmp_path):
     for folder in ("one", "two"):
-        tables.save(tables.of(frame), tmp_path / folder)
+        tables.save(tables.of(frame), tmp_path / folder, "made-up")
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert names == sorted(f"{name}.{kind}" for name in tables.TABLES for kind in ("tex", "html"))
     for name in names:
