@@ -16,7 +16,6 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from io import BytesIO
 from multiprocessing import get_context
@@ -85,23 +84,25 @@ def retrain(
 ) -> tuple[Trained, dict[str, Weights]]:
     """Trains `cell` for `epochs` epochs from its start, and the weights of each checkpoint that it passes.
 
-    `start` is what a finetuned cell starts from; `other` rounds sums in another way than training does.
+    `start` is what a finetuned cell starts from; `other` rounds sums in another way
+    than training does: `round_otherwise`.
     """
     device = prepare(recipe.threads, recipe.precision, recipe.deterministic)
-    with rounded_otherwise() if other else nullcontext():
-        session = Session(cell, recipe, batches.load(cell.dataset, data_dir, device), device)
-        if start is not None:
-            session.start_from(*start)
-        kept: dict[str, Weights] = {}
-        for _ in range(epochs):
-            session.train_epoch()
-            session.evaluate()
-            if session.epoch in recipe.checkpoints:
-                kept[f"e{session.epoch}"] = session.weights()
-            if session.diverged:
-                break
-        if session.epoch == recipe.epochs or session.diverged:
-            kept |= {"best": session.best, "last": session.weights()}
+    session = Session(cell, recipe, batches.load(cell.dataset, data_dir, device), device)
+    if start is not None:
+        session.start_from(*start)
+    if other:
+        round_otherwise(session)
+    kept: dict[str, Weights] = {}
+    for _ in range(epochs):
+        session.train_epoch()
+        session.evaluate()
+        if session.epoch in recipe.checkpoints:
+            kept[f"e{session.epoch}"] = session.weights()
+        if session.diverged:
+            break
+    if session.epoch == recipe.epochs or session.diverged:
+        kept |= {"best": session.best, "last": session.weights()}
     hashes = {name: hashlib.sha256(content_of(weights)).hexdigest() for name, weights in kept.items()}
     curves = {name: list(session.curves[name]) for name in CURVES}
     return Trained(cell.start_epoch, curves, [dict(test) for test in session.tests], hashes), kept
@@ -111,18 +112,11 @@ def content_of(weights: Weights) -> bytes:
     return save({name: tensor.contiguous().cpu() for name, tensor in weights.items()})
 
 
-@contextmanager
-def rounded_otherwise() -> Iterator[None]:
-    """Sums in another order than `prepare` has chosen: of float32 products by the other of torch's two libraries, of
-    convolutions without oneDNN."""
-    matmul = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "ieee" if before == "bf16" else "bf16"
-    try:
-        with torch.backends.mkldnn.flags(enabled="AuthenticAMD" not in processor("vendor_id")):
-            yield
-    finally:
-        matmul.fp32_precision = before
+def round_otherwise(session: Session) -> None:
+    """Lets `session` add up the gradients of a batch's images in reverse: the same sums, rounded elsewhere."""
+    name = "passes" if hasattr(session, "passes") else "loss"
+    passes = getattr(session, name)
+    setattr(session, name, lambda images, labels: passes(images.flip(0), labels.flip(0)))
 
 
 def difference(here: Trained, there: Trained) -> Difference | None:
