@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from slotbench.errors import InputError
+from slotbench.files import atomic
 from slotbench.results import table
 
 KINDS = {
     ".json": "application/json",
     ".csv": "text/csv",
     ".parquet": "application/vnd.apache.parquet",
+    ".sha256": "text/plain",
     ".html": "text/html",
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
@@ -30,7 +32,8 @@ PAPER = {
 def write(run: str, results: Path, report: Path, out: Path) -> Path:
     """Writes `out`, a ZIP archive of the collected `run` with its ro-crate-metadata.json; returns its path.
 
-    In it, files lie as they do here, so that the report's links to records hold.
+    In it, files lie as they do here, so that the report's links to records hold. If this fails, an earlier
+    archive stays.
     """
     try:
         from rocrate.model.contextentity import ContextEntity
@@ -52,9 +55,17 @@ def write(run: str, results: Path, report: Path, out: Path) -> Path:
     files = {}
     for top, folder in (("results", results / run), ("report", report / run)):
         for path in sorted(folder.rglob("*")):
-            if path.suffix in KINDS and path.is_file() and not path.name.startswith("."):
+            if path.suffix in KINDS and path.is_file() and not path.is_symlink() and not path.name.startswith("."):
                 place = f"{top}/{run}/{path.relative_to(folder).as_posix()}"
                 files[place] = crate.add_file(path, place, properties={"encodingFormat": KINDS[path.suffix]})
+    gone = [record for record in trained["record"] if f"results/{record}" not in files]
+    if gone:
+        raise InputError(
+            f"{results / gone[0]}: gone since the table was written, with {len(gone) - 1} more; train "
+            "its cell again, or run `slotbench collect`"
+        )
+    if f"report/{run}/index.html" not in files:
+        raise InputError(f"{report / run / 'index.html'}: not there; run `slotbench report {run}` first")
     for commit, rows in trained.groupby("commit", sort=False):
         program = {"@type": "SoftwareApplication", "name": "slotbench", "softwareVersion": f"commit {commit}"}
         crate.add_action(
@@ -66,5 +77,6 @@ def write(run: str, results: Path, report: Path, out: Path) -> Path:
                 "endTime": max(rows["finished"]),
             },
         )
-    crate.write_zip(out)
+    with atomic(out, "wb") as file:
+        file.writelines(crate.stream_zip())
     return out

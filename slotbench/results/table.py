@@ -22,7 +22,7 @@ from slotbench import recipes
 from slotbench.architectures import ARCHITECTURES
 from slotbench.cells import Cell
 from slotbench.errors import InputError
-from slotbench.files import atomic
+from slotbench.files import atomic, sha256
 from slotbench.results import records
 from slotbench.results.standing import standing
 
@@ -127,6 +127,9 @@ FACTS = ("run", "recipe", "about", "outside")
 """The fields of `Collected` that run.json holds."""
 FRAMES = ("cells", "beside", "layers", "curves")
 """The fields of `Collected` that are Parquet files of their names."""
+FILES = ("cells.csv", *(f"{name}.parquet" for name in FRAMES), "run.json")
+SUMS = "cells.sha256"
+"""What `sha256sum --check` understands: a damaged Parquet file can be one of other content, and would be read."""
 
 
 def collect(run: Run, results: Path) -> Collected:
@@ -150,7 +153,7 @@ def collect(run: Run, results: Path) -> Collected:
 
 
 def write(collected: Collected, folder: Path) -> None:
-    """`folder`/cells.csv, a Parquet file for each of `FRAMES`, and run.json with the rest."""
+    """`folder`/cells.csv, a Parquet file for each of `FRAMES`, run.json with the rest, and `SUMS` of all of them."""
     with atomic(folder / "cells.csv") as file:
         collected.cells.to_csv(file, index=False, lineterminator="\n")
     for name in FRAMES:
@@ -158,21 +161,37 @@ def write(collected: Collected, folder: Path) -> None:
             getattr(collected, name).to_parquet(file, index=False, compression="zstd")
     with atomic(folder / "run.json") as file:
         file.write(json.dumps({name: getattr(collected, name) for name in FACTS}, indent=1, ensure_ascii=False) + "\n")
+    with atomic(folder / SUMS) as file:
+        file.write("".join(_sums(folder)))
+
+
+def _sums(folder: Path) -> list[str]:
+    """The SHA-256 of each file of a table, as `sha256sum` writes it."""
+    return [f"{sha256(folder / name)}  {name}\n" for name in FILES]
 
 
 def read(folder: Path) -> Collected:
-    """What `write` left in `folder`."""
-    path = folder / "run.json"
+    """What `write` left in `folder`, if every file of it is as it was written."""
+    path = folder / "cells.parquet"
     try:
+        if not path.exists():
+            raise InputError(f"{path}: no such table; write it with `slotbench collect CONFIG` first")
+        written = (folder / SUMS).read_bytes()
+        for name, line in zip(FILES, _sums(folder), strict=True):
+            if line.encode() not in written:
+                raise InputError(
+                    f"{folder / name}: not as it was written (SHA-256 differs from {SUMS}); write it again with "
+                    "`slotbench collect`"
+                )
+        path = folder / "run.json"
         facts = json.loads(path.read_bytes())
         frames = {}
         for name in FRAMES:
             path = folder / f"{name}.parquet"
             frames[name] = pd.read_parquet(path)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such table; write it with `slotbench collect CONFIG` first") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable table; write it again with `slotbench collect`") from error
+        why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        raise InputError(f"{path}: not a readable table ({why}); write it again with `slotbench collect`") from error
     columns = {"cells": COLUMNS, "beside": COLUMNS, "layers": LAYER_COLUMNS, "curves": CURVE_COLUMNS}
     if any(list(frames[name].columns) != list(columns[name]) for name in FRAMES) or set(facts) != set(FACTS):
         raise InputError(

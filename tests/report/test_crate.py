@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -15,10 +17,20 @@ from tests.support import synthetic
 from tests.support.command import slotbench
 from tests.support.pages import Page, local, rendered
 
+CELLS = synthetic.grid(ks=(8,), seeds=2)
 
-def test_a_crate_has_records_table_and_report_and_says_which_code_made_them(tmp_path):
-    cells = synthetic.grid(ks=(8,), seeds=2)
-    rendered(tmp_path, cells)
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory) -> Path:
+    """A folder with a run of `CELLS`, collected and reported."""
+    folder = tmp_path_factory.mktemp("made-up")
+    rendered(folder, CELLS)
+    return folder
+
+
+def test_a_crate_has_records_table_and_report_and_says_which_code_made_them(made_up, tmp_path):
+    cells = CELLS
+    shutil.copytree(made_up, tmp_path, dirs_exist_ok=True)
     done = slotbench("crate", "made-up", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     archive = tmp_path / done.stdout.strip()
@@ -44,3 +56,30 @@ def test_a_run_without_records_makes_no_crate(tmp_path):
     done = slotbench("crate", "made-up", folder=tmp_path)
     assert (done.returncode, done.stderr) == (2, "slotbench: run made-up: no cell has a record; train some first\n")
     assert not list(tmp_path.glob("*.zip"))
+
+
+def test_an_archive_appears_whole_or_the_earlier_one_stays_and_what_is_gone_is_named(made_up, tmp_path):
+    cells = CELLS
+    shutil.copytree(made_up, tmp_path, dirs_exist_ok=True)
+    assert slotbench("crate", "made-up", folder=tmp_path).returncode == 0
+    archive = tmp_path / "made-up.crate.zip"
+    before = archive.read_bytes()
+
+    def refused(*words: str) -> None:
+        done = slotbench("crate", "made-up", folder=tmp_path)
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+        for word in words:
+            assert word in done.stderr
+        assert archive.read_bytes() == before
+        assert not list(tmp_path.glob(".*.part"))
+
+    index = tmp_path / "report" / "made-up" / "index.html"
+    index.rename(tmp_path / "index.html")
+    refused("report/made-up/index.html: not there; run `slotbench report made-up` first")
+    (tmp_path / "index.html").rename(index)
+    gone = tmp_path / "results" / "made-up" / "cells" / cells[0].path
+    gone.rename(tmp_path / "elsewhere.json")
+    refused(f"made-up/cells/{cells[0].path}: gone since the table was written")
+    gone.symlink_to(tmp_path / "elsewhere.json")
+    refused(f"made-up/cells/{cells[0].path}: gone since the table was written")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -243,6 +245,60 @@ def test_what_stands_beside_is_shown_where_the_run_has_nothing_and_never_decides
     assert "learned-rate-0.1" in collected.about
 
 
+def damaged(content: bytes, draw: random.Random) -> bytes:
+    """Bits flipped, bytes lost or doubled, the end cut off, zeros where a disk lost a block."""
+    place, length = draw.randrange(len(content)), draw.choice([1, 1, 4, 512])
+    match draw.choice(["flip", "cut", "lose", "double", "zero"]):
+        case "flip":
+            return content[:place] + bytes([content[place] ^ 1 << draw.randrange(8)]) + content[place + 1 :]
+        case "cut":
+            return content[:place]
+        case "lose":
+            return content[:place] + content[place + length :]
+        case "double":
+            return content[: place + length] + content[place:]
+    return content[:place] + bytes(len(content[place : place + length])) + content[place + length :]
+
+
+def equal(again: table.Collected, collected: table.Collected) -> None:
+    for name in table.FRAMES:
+        pd.testing.assert_frame_equal(getattr(again, name), getattr(collected, name))
+    assert [getattr(again, name) for name in table.FACTS] == [getattr(collected, name) for name in table.FACTS]
+
+
+def test_a_damaged_table_is_refused_or_equal(run, tmp_path):
+    collected, folder = table.collect(run, tmp_path), tmp_path / "damaged"
+    table.write(collected, folder)
+    draw = random.Random(0)
+    whole = {name: (folder / name).read_bytes() for name in (*table.FILES, table.SUMS)}
+    refusals = 0
+    for number in range(600):
+        name = "cells.parquet" if number % 3 else draw.choice(sorted(whole))
+        (folder / name).write_bytes(damaged(whole[name], draw))
+        try:
+            again = table.read(folder)
+        except InputError as error:
+            assert "write it again with `slotbench collect`" in str(error)
+            refusals += 1
+        else:
+            equal(again, collected)
+        (folder / name).write_bytes(whole[name])
+    assert refusals > 500
+    equal(table.read(folder), collected)
+
+
+def test_the_sums_of_a_table_are_sha256sum_s(run, tmp_path):
+    table.write(table.collect(run, tmp_path), tmp_path)
+    for line in (tmp_path / table.SUMS).read_text().splitlines():
+        digest, name = line.split("  ")
+        assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == digest
+    (tmp_path / table.SUMS).unlink()
+    with pytest.raises(
+        InputError, match=r"cells\.parquet: not a readable table \(.*cells.sha256: No such file.*\); write it"
+    ):
+        table.read(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["cells.parquet", "beside.parquet", "layers.parquet", "curves.parquet", "run.json"])
 @pytest.mark.parametrize("content", [None, b"", b"PAR1 not at all", b"\xff\xfe"])
 def test_a_table_that_cannot_be_read_is_told_in_a_sentence(run, tmp_path, name, content):
@@ -258,6 +314,7 @@ def test_a_table_of_another_version_is_refused(run, tmp_path):
     table.write(table.collect(run, tmp_path), tmp_path)
     for name, content in (("run.json", "[]"), ("run.json", '{"run": "made-up"}')):
         (tmp_path / name).write_text(content)
+        (tmp_path / table.SUMS).write_text("".join(table._sums(tmp_path)))
         with pytest.raises(InputError, match="another version"):
             table.read(tmp_path)
 

@@ -3,7 +3,7 @@
 import json
 
 PAGES = f"report/{RUN.run}"
-TABLES = ["cells.csv", "run.json", *(f"{name}.parquet" for name in ("cells", "beside", "layers", "curves"))]
+TABLES = ["cells.csv", "cells.sha256", "run.json", *(f"{name}.parquet" for name in ("cells", "beside", "layers", "curves"))]
 
 
 def existing_records(wildcards):
