@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, create_model, model_validator
 
 from slotbench import yaml_files
 from slotbench.cells import Cell
@@ -88,10 +88,6 @@ class Recipe(Part):
     """per channel, by the training images' mean and deviation; otherwise pixels are scaled to [0, 1]"""
     checkpoints: Epochs = ()
     """epochs after which the selected weights are kept, for finetuning"""
-    prune_after: Epochs = ()
-    """epochs after which a lottery ticket's weights are pruned and go back to the start, and the schedule with them"""
-    pruned: Number = Field(0.8, gt=0, lt=1)
-    """the share of each layer's remaining weights that is then pruned"""
     threads: int = Field(1, strict=True, ge=1, le=1024)
     """of the CPU: they change how sums are rounded, so a result names them"""
     precision: Precision = "float32"
@@ -115,13 +111,27 @@ class Recipe(Part):
             raise ValueError(
                 "padding must leave a pixel of CONV-6's images after its last pair: 1 there, if nowhere else"
             )
-        if list(self.prune_after) != sorted({epoch for epoch in self.prune_after if 0 < epoch < self.epochs}):
-            raise ValueError("prune_after needs rising epochs before the last one")
         return self
 
-    def last_rewind(self, epoch: int) -> int:
-        """The last epoch before `epoch` after which weights went back to the start; 0 if they never did."""
-        return max((pruned for pruned in self.prune_after if pruned < epoch), default=0)
+
+SETTINGS_OF_RULES = {
+    name: [rule for rule, other in SELECTIONS.items() if name in other.settings]
+    for entry in SELECTIONS.values()
+    for name in entry.settings
+}
+"""Settings that only some rules of selection have, and which these are."""
+
+
+def rule_of(cell: Cell) -> str:
+    """The rule that trains `cell`: finetuning is ordinary training."""
+    return cell.selection if cell.parent is None else "learned"
+
+
+@functools.cache
+def model(rule: str) -> type[Recipe]:
+    """The settings of a cell that `rule` trains: what every cell has, and the rule's own."""
+    own = SELECTIONS[rule].settings
+    return create_model("Recipe", __base__=Recipe, **own) if own else Recipe  # type: ignore[call-overload]
 
 
 class When(Part):
@@ -156,10 +166,11 @@ class RecipeFile(Part):
 
     @model_validator(mode="after")
     def known_settings(self) -> RecipeFile:
+        known = [*Recipe.model_fields, *SETTINGS_OF_RULES]
         for place, settings in self.settings():
             for name in settings:
-                if name not in Recipe.model_fields:
-                    raise Mistake((*place, name), unknown("setting", name, Recipe.model_fields))
+                if name not in known:
+                    raise Mistake((*place, name), unknown("setting", name, known))
         return self
 
     def settings(self, cell: Cell | None = None) -> Iterator[tuple[Place, dict[str, Any]]]:
@@ -190,21 +201,25 @@ def of(cell: Cell) -> Recipe:
     file, document = load(cell.recipe)
     settings: dict[str, Any] = {}
     places: dict[str, Place] = {}
-    for place, some in file.settings(cell):
-        settings |= some
-        places |= {name: (*place, name) for name in some}
+    for place, given in file.settings(cell):
+        settings |= given
+        places |= {name: (*place, name) for name in given}
+    rule = rule_of(cell)
+    for name in settings.keys() & SETTINGS_OF_RULES.keys() - SELECTIONS[rule].settings.keys():
+        owners = SETTINGS_OF_RULES[name]
+        if cell.selection not in owners:
+            words = f"{name} of {cell}: is for selection {' and '.join(map(repr, owners))} and nothing else"
+            raise document.at(Mistake(places[name], words))
+        del settings[name]  # this cell is finetuned: the rule that it starts from has done its work
     try:
-        recipe = Recipe.model_validate(settings)
+        recipe = model(rule).model_validate(settings)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         name = str(problem["loc"][0]) if problem["loc"] else "recipe"
-        mistake = Mistake(places.get(name, ()), f"{name} of {cell}: {yaml_files.in_words(problem)}")
+        missing = f"recipe '{cell.recipe}' does not set it"
+        words = missing if problem["type"] == "missing" else yaml_files.in_words(problem)
+        mistake = Mistake(places.get(name, ()), f"{name} of {cell}: {words}")
         raise document.at(mistake) from None
-    if bool(recipe.prune_after) != (cell.parent is None and SELECTIONS[cell.selection].prunes):
-        raise InputError(
-            f"selection '{cell.selection}': prune_after of recipe '{cell.recipe}' is {list(recipe.prune_after)} for "
-            f"{cell}; name epochs for a lottery ticket, and for nothing else"
-        )
     if (parent := cell.parent) is not None:
         kept = [epoch for epoch in of(parent).checkpoints if epoch <= of(parent).epochs]
         if cell.start_epoch not in kept:
@@ -217,3 +232,16 @@ def of(cell: Cell) -> Recipe:
                 f"finetune '{cell.finetune}': recipe '{cell.recipe}' ends at epoch {recipe.epochs}, so nothing is left"
             )
     return recipe
+
+
+def differences(cell: Cell, recorded: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Settings of `cell` that are not as a record has them: (name, as recorded, today), as JSON has them.
+
+    A setting that the record lacks is newer, and counts as its default; one that the cell does not have today is no
+    difference: where it mattered, code has changed.
+    """
+    recipe = of(cell)
+    today = recipe.model_dump(mode="json")
+    named = {name: value for name, value in recorded.items() if name in today}
+    before = type(recipe).model_construct(**named).model_dump(mode="json", warnings=False)
+    return [(name, before.get(name), value) for name, value in today.items() if before.get(name) != value]

@@ -1,5 +1,6 @@
 """Recipes say for every cell how it is trained, as the protocol's sources do, and refuse what they cannot say."""
 
+import dataclasses
 import itertools
 import re
 
@@ -160,15 +161,49 @@ def test_what_no_training_could_stand_is_refused_before_it_with_its_line(folder,
 
 def test_a_lottery_ticket_needs_epochs_to_be_pruned_after(folder):
     (folder / "own.yaml").write_text(GOOD)
-    with pytest.raises(InputError, match="prune_after of recipe 'own' is \\[\\]"):
+    with pytest.raises(InputError, match=r"prune_after of own/.*: recipe 'own' does not set it"):
         recipes.of(Cell("own", "mnist", "lenet", "lottery-ticket", 1, "none", 0))
 
 
-def test_what_counts_of_a_lottery_ticket_begins_where_it_was_last_pruned():
-    recipe = recipes.Recipe.model_validate(
-        recipes.of(cell(selection="learned", k=1)).model_dump() | {"prune_after": (3, 5)}
+def test_a_rule_s_own_settings_are_its_cells_and_nobody_else_s(folder):
+    (folder / "own.yaml").write_text(
+        GOOD.replace("}", ", checkpoints: [1]}")
+        + "rules: [{when: {selection: edge-popup}, set: {kept: 0.3}}, {when: {selection: lottery-ticket}, "
+        "set: {prune_after: [1]}}]"
     )
-    assert [recipe.last_rewind(epoch) for epoch in range(1, 8)] == [0, 0, 0, 3, 3, 5, 5]
+    edge_popup, ticket, greedy = (
+        recipes.of(Cell("own", "mnist", "lenet", selection, 1, "none", 0)).model_dump()
+        for selection in ("edge-popup", "lottery-ticket", "greedy")
+    )
+    assert edge_popup.keys() - greedy.keys() == {"kept"}
+    assert edge_popup["kept"] == 0.3
+    assert ticket.keys() - greedy.keys() == {"prune_after", "pruned"}
+    assert (ticket["prune_after"], ticket["pruned"]) == ((1,), 0.8)
+
+
+def test_a_finetuned_cell_leaves_the_settings_of_its_rule_behind(folder, monkeypatch):
+    own = {"towards": (float, 1.0)}
+    monkeypatch.setitem(SELECTIONS, "greedy", dataclasses.replace(SELECTIONS["greedy"], settings=own))
+    monkeypatch.setitem(recipes.SETTINGS_OF_RULES, "towards", ["greedy"])
+    recipes.model.cache_clear()
+    (folder / "own.yaml").write_text(
+        GOOD.replace("}", ", checkpoints: [1]}") + "rules: [{when: {selection: greedy}, set: {towards: 0.5}}]"
+    )
+    parent, child = (recipes.of(Cell("own", "mnist", "lenet", "greedy", 2, start, 0)) for start in ("none", "e1"))
+    recipes.model.cache_clear()
+    assert parent.model_dump() == child.model_dump() | {"towards": 0.5}
+
+
+def test_a_record_without_a_setting_counts_as_having_its_default():
+    one = cell("authors-code", selection="edge-popup", k=1)
+    recorded = recipes.of(one).model_dump(mode="json")
+    assert recipes.differences(one, recorded) == []
+    older = {name: value for name, value in recorded.items() if name != "kept"} | {"prune_after": [], "pruned": 0.8}
+    assert recipes.differences(one, older) == []
+    assert recipes.differences(one, recorded | {"kept": 0.3}) == [("kept", 0.3, 0.5)]
+    assert recipes.differences(one, {name: value for name, value in recorded.items() if name != "batch"}) == []
+    assert recipes.differences(one, recorded | {"batch": 64}) == [("batch", 64, 128)]
+    assert recipes.differences(one, {}) != []
 
 
 @pytest.mark.parametrize("name", ["paper", "authors-code"])
@@ -177,8 +212,8 @@ def test_a_lottery_ticket_learns_twice_as_long_as_learned_weights_do(name):
         ticket = recipes.of(cell(name, architecture, "lottery-ticket", 1))
         learned = recipes.of(cell(name, architecture, "learned", 1))
         assert (ticket.epochs, ticket.prune_after) == (2 * learned.epochs, (learned.epochs,))
-        same = {"epochs", "prune_after"}
-        assert ticket.model_dump(exclude=same) == learned.model_dump(exclude=same)
+        own = {"epochs", "prune_after", "pruned"}
+        assert ticket.model_dump(exclude=own) == learned.model_dump(exclude=own)
 
 
 @pytest.mark.parametrize("name", ["paper", "authors-code"])

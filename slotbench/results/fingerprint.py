@@ -48,7 +48,7 @@ DECIDE_NOTHING = (
 TABLES = ("slotbench.architectures", "slotbench.selection", "slotbench.data.datasets")
 """Modules whose tables have an entry for each architecture, rule or dataset: of their entries only the cell's own
 count, and nothing of how an entry is declared."""
-PRESENTED = {"label", "colour", "marker", "finetunable", "input_shape", "connections", "flops"}
+PRESENTED = {"label", "colour", "marker", "finetunable", "input_shape", "connections", "flops", "settings"}
 """Fields of entries that say how something is shown, asked for or planned, and not what is computed."""
 
 

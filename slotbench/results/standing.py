@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from pydantic import BaseModel
 
 from slotbench import recipes
 from slotbench.cells import Cell
 from slotbench.errors import InputError
-from slotbench.recipes import Recipe
 from slotbench.results import records, vouching
 from slotbench.results.fingerprint import fingerprint
 
@@ -53,25 +49,10 @@ def stale(cell: Cell, path: Path) -> str | None:
 
 
 def changed_setting(cell: Cell, recorded: dict[str, Any]) -> str | None:
-    """Which setting of a record is not its recipe's today, in a sentence.
-
-    A setting that the record lacks is newer, and counts as its default; one that today's recipes lack is decided by
-    code alone, which the fingerprint compares.
-    """
-    today = json.loads(recipes.of(cell).model_dump_json())
-    for setting, value in today.items():
-        before = recorded.get(setting, _default(setting))
-        if before != value:
-            return f"recipe '{cell.recipe}' changed: {setting} was {before} and is {value}"
+    """Which setting of a record is not its recipe's today, in a sentence (`recipes.differences`)."""
+    for setting, before, today in recipes.differences(cell, recorded):
+        return f"recipe '{cell.recipe}' changed: {setting} was {before} and is {today}"
     return None
-
-
-def _default(setting: str) -> Any:
-    field = Recipe.model_fields[setting]
-    if field.is_required():
-        return None
-    default = field.get_default(call_default_factory=True)
-    return default.model_dump(mode="json") if isinstance(default, BaseModel) else json.loads(json.dumps(default))
 
 
 def parent_of(path: Path) -> Path:

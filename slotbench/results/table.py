@@ -397,12 +397,7 @@ def _of_layers(layers: list[records.Layer] | None) -> dict[str, Any]:
 
 
 def _deviations(record: records.Record, cell: Cell) -> str:
-    settings = recipes.of(cell).model_dump(mode="json")
-    return "; ".join(
-        f"{name} {value}, not {settings[name]}"
-        for name, value in record.recipe.items()
-        if name in settings and value != settings[name]
-    )
+    return "; ".join(f"{name} {value}, not {today}" for name, value, today in recipes.differences(cell, record.recipe))
 
 
 DIGITS = 9

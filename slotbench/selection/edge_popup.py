@@ -1,10 +1,12 @@
-"""Edge-popup (Ramanujan et al. 2020): each layer uses the half of its fixed weights whose scores are the largest."""
+"""Edge-popup (Ramanujan et al. 2020): each layer uses a share of its fixed weights, those whose scores
+are the largest."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,17 +15,20 @@ from slotbench.selection.options import fill
 from slotbench.selection.slots import Layer
 from slotbench.selection.subnetwork import Subnetwork
 
-KEPT = 0.5
-"""Share of each layer: the middle of the published optimum, 30 to 70 %."""
-
 
 class EdgePopup(Subnetwork):
-    """Edge-popup as an optimizer; arguments as of `subnetwork.Subnetwork`.
+    """Edge-popup as an optimizer; arguments as of `subnetwork.Subnetwork`, and
+
+        kept: share of each layer's weights that is kept; the published optimum is broad, 0.3 to 0.7.
 
     Fixed weights are ± the deviation of Kaiming normal, √(2 / fan_in), and initial scores uniform in ±√(1 / fan_in),
     as in the authors' public code (allenai/hidden-networks). As there, scores count by their magnitude, so that the
     straight-through gradient of a score is gradient · fixed weight · sign(score).
     """
+
+    def __init__(self, params: Iterable[Any], *, kept: float = 0.5, **settings: Any) -> None:
+        self._share = kept
+        super().__init__(params, **settings)
 
     def _offer(self, weights: list[Tensor]) -> None:
         super()._offer(weights)
@@ -42,7 +47,7 @@ class EdgePopup(Subnetwork):
     @torch.no_grad()
     def _select(self, weights: Iterable[Tensor]) -> None:
         for weight in weights:
-            kept = largest(self.state[weight]["b"].abs().reshape(-1), math.ceil(KEPT * weight.numel()))
+            kept = largest(self.state[weight]["b"].abs().reshape(-1), math.ceil(self._share * weight.numel()))
             weight.copy_(self.fixed[weight] * kept.view(weight.shape))
 
 

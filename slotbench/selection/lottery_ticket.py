@@ -3,7 +3,8 @@ their initial values and are learned again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,17 +14,37 @@ from slotbench.selection.learned import Learned
 
 
 class LotteryTicket(Learned):
-    """Learned weights that `prune` can prune, as an optimizer; arguments as of `learned.Learned`.
+    """Learned weights that are pruned, as an optimizer; arguments as of `learned.Learned`, and
 
-    A pruned weight is 0 and stays 0. When to prune, and how much, is the recipe's affair (`prune_after`, `pruned`).
+        prune_after: epochs after which to prune.
+        pruned: share of each layer's remaining weights that is then pruned.
+
+    A pruned weight is 0 and stays 0.
     """
 
     kept = ("mask",)
+
+    def __init__(
+        self, params: Iterable[Any], *, prune_after: Sequence[int] = (), pruned: float = 0.8, **settings: Any
+    ) -> None:
+        super().__init__(params, **settings)
+        self._prune_after, self._pruned = prune_after, pruned
 
     def _offer(self, weights: list[Tensor]) -> None:
         super()._offer(weights)
         for weight in weights:
             self.state[weight]["mask"] = torch.ones_like(weight).detach()
+
+    def begin_epoch(self, epoch: int) -> bool:
+        """Prunes if that is due after `epoch`, the last one trained; whether it did, and a new schedule begins."""
+        if epoch not in self._prune_after:
+            return False
+        self.prune(self._pruned)
+        return True
+
+    def last_rewind(self, epoch: int) -> int:
+        """The last epoch before `epoch` after which weights went back to the start; 0 if they never did."""
+        return max((pruned for pruned in self._prune_after if pruned < epoch), default=0)
 
     @torch.no_grad()
     def prune(self, share: float) -> None:

@@ -204,9 +204,13 @@ def starting_point(cell: Cell, path: Path, data_dir: Path) -> tuple[Weights, str
 
 def shortened(cell: Cell, recipe: Recipe, epochs: int) -> Recipe:
     """`recipe`, ending after the cell's first `epochs` epochs; a lottery ticket is then pruned after the first."""
-    prune_after = recipe.prune_after if not recipe.prune_after else (1,)
     end = cell.start_epoch + epochs
-    return recipe if end >= recipe.epochs else recipe.model_copy(update={"epochs": end, "prune_after": prune_after})
+    return recipe if end >= recipe.epochs else recipe.model_copy(update=ending(cell, end))
+
+
+def ending(cell: Cell, epochs: int) -> dict[str, Any]:
+    """The settings that let `cell` end after `epochs`."""
+    return {"epochs": epochs} | ({"prune_after": (1,)} if SELECTIONS[recipes.rule_of(cell)].prunes else {})
 
 
 def by_commit(commit: str, cell: Cell, epochs: int, data_dir: Path) -> Trained:
@@ -252,12 +256,11 @@ def _end_after(cell: Cell, epochs: int, tree: Path) -> None:
     short = shortened(cell, recipes.of(cell), epochs)
     if short is recipes.of(cell):
         return
-    ending: dict[str, Any] = {"epochs": short.epochs}
-    if short.prune_after:
-        ending["prune_after"] = list(short.prune_after)
     if cell.parent is not None:  # which has to be trained as far as its checkpoint
         recipe.setdefault("rules", []).append({"when": {"finetuned": False}, "set": {"epochs": cell.start_epoch}})
-    recipe.setdefault("rules", []).append({"when": {"finetuned": cell.parent is not None}, "set": ending})
+    recipe.setdefault("rules", []).append(
+        {"when": {"finetuned": cell.parent is not None}, "set": json.loads(json.dumps(ending(cell, short.epochs)))}
+    )
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
 
 

@@ -53,6 +53,7 @@ class Session:
             weight_decay=recipe.weight_decay,
             option_bound=recipe.option_bound,
             score_bounds=recipe.score_bounds,
+            **{name: getattr(recipe, name) for name in self.rule.settings},
         )
         self.schedule = schedule(self.optimizer, recipe.schedule)
         self.normalisation = batches.statistics(data.train.images) if recipe.normalise else (None, None)
@@ -86,8 +87,7 @@ class Session:
     def train_epoch(self, before_batch: Callable[[], None] = lambda: None) -> None:
         """One epoch; `before_batch` is called before each batch."""
         self.optimizer.eval()
-        if self.epoch in self.recipe.prune_after:
-            self.optimizer.prune(self.recipe.pruned)
+        if self.rule.prunes and self.optimizer.begin_epoch(self.epoch):
             self.schedule = schedule(self.optimizer, self.recipe.schedule)
         before = self.choices()
         torch.manual_seed(seed_of(self.cell.seed, self.epoch))
@@ -120,7 +120,7 @@ class Session:
         """Validation every epoch; the test set only where validation is at a new best, and at the last epoch."""
         validation = self.accuracies(self.data.validation)["accuracy"]
         earlier = self.curves["validation_accuracy"]
-        counted = earlier[max(self.recipe.last_rewind(self.epoch) - self.cell.start_epoch, 0) :]
+        counted = earlier[self.optimizer.last_rewind(self.epoch) if self.rule.prunes else 0 :]
         at_best = not counted or validation > max(counted)
         earlier.append(validation)
         if at_best:

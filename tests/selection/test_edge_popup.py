@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -22,25 +23,29 @@ def kaiming_deviation(weight: Tensor) -> float:
     return (2 / fan_in) ** 0.5
 
 
-def top_half(score: Tensor, _: Tensor) -> Tensor:
+def top(share: float, score: Tensor, _: Tensor) -> Tensor:
     magnitude = score.abs()
     order = magnitude.detach().flatten().sort(descending=True, stable=True).indices
-    kept = torch.zeros_like(score).flatten()
-    kept[order[: (len(order) + 1) // 2]] = 1
-    return straight_through(kept.view(score.shape), magnitude)
+    mask = torch.zeros_like(score).flatten()
+    mask[order[: math.ceil(share * len(order))]] = 1
+    return straight_through(mask.view(score.shape), magnitude)
 
 
 @pytest.mark.parametrize("kind", ["linear", "convolutional", "channels-last"])
-@pytest.mark.parametrize(("weight_decay", "nesterov"), [(0.0, False), (1e-3, False), (1e-4, True)])
-def test_uses_what_its_definition_uses(kind, weight_decay, nesterov):
+@pytest.mark.parametrize(
+    ("weight_decay", "nesterov", "kept"), [(0.0, False, 0.5), (1e-3, False, 0.5), (1e-4, True, 0.5), (0.0, False, 0.3)]
+)
+def test_uses_what_its_definition_uses(kind, weight_decay, nesterov, kept):
     settings = {"lr": 0.5, "momentum": 0.9, "weight_decay": weight_decay, "nesterov": nesterov}
     first, moved, turned = [], False, False
-    for layers in side_by_side(EdgePopup, kind, kaiming_deviation, top_half, steps=60, **settings):
+    for layers in side_by_side(
+        partial(EdgePopup, kept=kept), kind, kaiming_deviation, partial(top, kept), 60, **settings
+    ):
         first = first or [(weight.detach().clone(), score.clone()) for weight, _, score, _ in layers]
         for (weight, expected, score, expected_score), (old, old_score) in zip(layers, first, strict=True):
             assert torch.equal(weight, expected)
             assert torch.equal(score, expected_score)
-            assert weight.count_nonzero() == (weight.numel() + 1) // 2
+            assert weight.count_nonzero() == math.ceil(kept * weight.numel())
             moved |= not torch.equal(weight, old)
             turned |= bool((score.sign() != old_score.sign()).any())
     assert moved, "the same weights were used throughout: the comparison shows nothing"

@@ -97,3 +97,11 @@ def test_goes_on_from_a_state():
 def test_has_no_options():
     with pytest.raises(ValueError, match="k = 2"):
         LotteryTicket([nn.Parameter(torch.empty(9, 7))], k=2, seed=0, lr=0.1)
+
+
+def test_it_prunes_after_the_epochs_that_it_is_told_and_counts_from_there():
+    ticket = LotteryTicket(network("linear").parameters(), seed=0, lr=0.1, prune_after=(3, 5), pruned=0.5)
+    assert [epoch for epoch in range(8) if ticket.begin_epoch(epoch)] == [3, 5]
+    assert [ticket.last_rewind(epoch) for epoch in range(1, 8)] == [0, 0, 0, 3, 3, 5, 5]
+    for weight in ticket.param_groups[0]["params"]:
+        assert (weight == 0).sum() == pytest.approx(0.75 * weight.numel(), abs=1)

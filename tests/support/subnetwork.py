@@ -25,7 +25,7 @@ def straight_through(forward: Tensor, backward: Tensor) -> Tensor:
 
 
 def side_by_side(
-    rule: type[Subnetwork],
+    rule: Callable[..., Subnetwork],
     kind: str,
     magnitude: Callable[[Tensor], float],
     mask: Callable[[Tensor, Tensor], Tensor],
