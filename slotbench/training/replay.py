@@ -37,6 +37,7 @@ from slotbench.results.fingerprint import fingerprint
 from slotbench.results.plan import Plan
 from slotbench.results.records import Record
 from slotbench.results.vouching import FIRST_EPOCHS, Attestation, Replayed, Trial, sample, summary
+from slotbench.selection import SELECTIONS
 from slotbench.training.device import device_name, prepare, processor
 from slotbench.training.session import Session, Weights
 
@@ -210,7 +211,7 @@ def shortened(cell: Cell, recipe: Recipe, epochs: int) -> Recipe:
 
 def ending(cell: Cell, epochs: int) -> dict[str, Any]:
     """The settings that let `cell` end after `epochs`."""
-    return {"epochs": epochs} | ({"prune_after": (1,)} if SELECTIONS[recipes.rule_of(cell)].prunes else {})
+    return {"epochs": epochs} | ({"prune_after": [1]} if SELECTIONS[recipes.rule_of(cell)].prunes else {})
 
 
 def by_commit(commit: str, cell: Cell, epochs: int, data_dir: Path) -> Trained:
@@ -258,9 +259,8 @@ def _end_after(cell: Cell, epochs: int, tree: Path) -> None:
         return
     if cell.parent is not None:  # which has to be trained as far as its checkpoint
         recipe.setdefault("rules", []).append({"when": {"finetuned": False}, "set": {"epochs": cell.start_epoch}})
-    recipe.setdefault("rules", []).append(
-        {"when": {"finetuned": cell.parent is not None}, "set": json.loads(json.dumps(ending(cell, short.epochs)))}
-    )
+    when = {"finetuned": cell.parent is not None}
+    recipe.setdefault("rules", []).append({"when": when, "set": ending(cell, short.epochs)})
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
 
 
