@@ -22,14 +22,16 @@ class Architecture:
     input_shape: tuple[int, int, int]
     """channels, height, width"""
     arguments: dict[str, Any] = field(default_factory=dict)
+    label: str = ""
+    """what reports call it; its name, if empty"""
 
 
 ARCHITECTURES = {
-    "lenet": Architecture("lenet:LeNet", (1, 28, 28)),
-    "conv2": Architecture("conv:Conv", (3, 32, 32), {"layers": 2}),
-    "conv4": Architecture("conv:Conv", (3, 32, 32), {"layers": 4}),
-    "conv6": Architecture("conv:Conv", (3, 32, 32), {"layers": 6}),
-    "vgg19": Architecture("vgg19:VGG19", (3, 32, 32)),
+    "lenet": Architecture("lenet:LeNet", (1, 28, 28), label="LeNet-300-100"),
+    "conv2": Architecture("conv:Conv", (3, 32, 32), {"layers": 2}, "CONV-2"),
+    "conv4": Architecture("conv:Conv", (3, 32, 32), {"layers": 4}, "CONV-4"),
+    "conv6": Architecture("conv:Conv", (3, 32, 32), {"layers": 6}, "CONV-6"),
+    "vgg19": Architecture("vgg19:VGG19", (3, 32, 32), label="VGG-19"),
 }
 
 

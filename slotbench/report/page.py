@@ -19,11 +19,12 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-from matplotlib.figure import Figure
+from markupsafe import Markup
 
 from slotbench.errors import InputError
 from slotbench.files import atomic
 from slotbench.report import cell_pages, claims, figures, tables
+from slotbench.report.figures import style
 from slotbench.report.tables import Column, Link, Number, Table
 from slotbench.results import published, table
 
@@ -55,9 +56,8 @@ def render(run: str, results: Path, report: Path) -> Path:
         "facts": _facts(collected),
         "code": _code(cells),
         "differences": _differences(cells, collected.recipe),
-        "figures": [
-            _figure(figures.FIGURES[name], picture, shown_cells) for name, picture in pictures.items() if picture
-        ],
+        "figures": [_figure(figures.FIGURES[name], drawn, shown_cells) for name, drawn in pictures.items() if drawn],
+        "common": figures.common(shown_cells),
         "empty": [figures.FIGURES[name] for name, picture in pictures.items() if picture is None],
         "tables": shown,
     }
@@ -71,6 +71,7 @@ def render(run: str, results: Path, report: Path) -> Path:
         unpublished=_published_but_not_run(cells),
         outside=collected.outside,
         signs=SIGNS | claims.SIGNS,
+        dark=style.dark_variables("".join(one["wide"] + one["narrow"] for one in said["figures"])),
     )
     with atomic(folder / "paper.tex") as file:
         file.write(tables.TEX.get_template("paper.tex").render(**said))
@@ -102,12 +103,17 @@ def _link(results: Path, folder: Path) -> Callable[[str], str]:
     return lambda record: quote(Path(base, record).as_posix())
 
 
-def _figure(entry: figures.Entry, picture: Figure, cells: pd.DataFrame) -> dict[str, Any]:
+def _figure(entry: figures.Entry, drawn: figures.Drawn, cells: pd.DataFrame) -> dict[str, Any]:
+    picture = drawn.picture
     width, height = (round(PIXELS * inches) for inches in picture.get_size_inches())
     return {
         "name": entry.name,
         "title": entry.title,
-        "caption": entry.caption(cells),
+        "finding": entry.finding(entry.done(cells)),
+        "caption": entry.brief(cells),
+        "alone": entry.caption(cells),
+        "wide": Markup(style.for_page(drawn.wide, entry.name)),
+        "narrow": Markup(style.for_page(drawn.narrow, f"narrow-{entry.name}")) if drawn.narrow else "",
         "alt": entry.alt(cells),
         "width": width,
         "height": height,
@@ -123,7 +129,7 @@ def _captions(pictures: list[dict[str, Any]], shown: list[Table]) -> str:
 
     return json.dumps(
         {
-            "figures": {one["name"]: plain(f"{one['title']}. {one['caption']}") for one in pictures},
+            "figures": {one["name"]: plain(f"{one['finding']}. {one['alone']}") for one in pictures},
             "tables": {one.name: plain(" ".join([one.caption, *one.notes])) for one in shown},
         },
         indent=1,

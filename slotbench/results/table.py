@@ -21,6 +21,7 @@ from scipy import stats
 from slotbench import recipes
 from slotbench.architectures import ARCHITECTURES
 from slotbench.cells import Cell
+from slotbench.data.datasets import DATASETS
 from slotbench.errors import InputError
 from slotbench.files import atomic, sha256
 from slotbench.results import records
@@ -45,6 +46,7 @@ COLUMNS = {
     "wall_seconds": "float64",
     "peak_bytes": "Int64",
     "device": "str",
+    "learning_rate": "float64",  # the recipe's, at the first epoch
     "start_epoch": "Int64",
     "best_epoch": "Int64",
     "flops": "Int64",  # of all epochs that this cell trained itself: a finetuned cell's parent not included
@@ -248,12 +250,12 @@ def between(values: Sequence[Any] | pd.Series[Any]) -> str:
 
 
 def _ordered(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Sorted along the axes `by`: networks in the order of `ARCHITECTURES`, finetuned by their start."""
-    networks = list(ARCHITECTURES)
+    """Sorted along the axes `by`: networks and datasets in the order of their tables, finetuned by their start."""
+    entries = {"architecture": list(ARCHITECTURES), "dataset": list(DATASETS)}
 
     def key(values: pd.Series[Any]) -> pd.Series[Any]:
-        if values.name == "architecture":
-            return values.map(networks.index)
+        if values.name in entries:
+            return values.map(entries[values.name].index)
         if values.name != "finetune":
             return values
         return values.map(lambda start: 0 if start == "none" else int(start[1:]))
@@ -370,6 +372,7 @@ def _numbers(record: records.Record) -> dict[str, Any]:
         "peak_bytes": record.costs.peak_bytes,
         "state_bytes": record.costs.state_bytes,
         "device": record.provenance.device,
+        "learning_rate": record.recipe.get("learning_rate", math.nan),
         "start_epoch": results.start_epoch,
         "best_epoch": results.best_epoch,
         "flops": results.flops_per_epoch * (results.epochs - results.start_epoch),

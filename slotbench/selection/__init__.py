@@ -29,6 +29,12 @@ class Selection:
     """whether it prunes its weights and starts again: it has `begin_epoch` and `last_rewind`"""
     settings: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     """what recipes may set for it alone: name → (type, pydantic's Field), and an argument of its optimizer"""
+    label: str = ""
+    """what figures and tables call it; its name, if empty"""
+    colour: str = ""
+    """of its marks and letters in figures, #rrggbb, with a contrast of 4.5 on white; one of a cycle, if empty"""
+    marker: str = ""
+    """of its points, as matplotlib names them; one of a cycle, if empty"""
 
 
 def rising_before_the_last(epochs: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
@@ -39,16 +45,23 @@ def rising_before_the_last(epochs: tuple[int, ...], info: ValidationInfo) -> tup
 
 
 SELECTIONS = {
-    "greedy": Selection("greedy:Greedy"),
-    "greedy-shared-layer": Selection("shared:SharedByLayer"),
-    "greedy-shared-network": Selection("shared:SharedByNetwork"),
-    "probabilistic": Selection("probabilistic:Probabilistic", draws=True),
-    "learned": Selection("learned:Learned", has_options=False, finetunable=False),
+    "greedy": Selection("greedy:Greedy", colour="#0173b2", marker="o"),
+    "greedy-shared-layer": Selection(
+        "shared:SharedByLayer", label="greedy, shared per layer", colour="#b0305c", marker="<"
+    ),
+    "greedy-shared-network": Selection(
+        "shared:SharedByNetwork", label="greedy, shared by all layers", colour="#5b4fc4", marker=">"
+    ),
+    "probabilistic": Selection("probabilistic:Probabilistic", draws=True, colour="#c8500a", marker="s"),
+    "learned": Selection("learned:Learned", has_options=False, finetunable=False, colour="#02835f", marker="D"),
     "lottery-ticket": Selection(
         "lottery_ticket:LotteryTicket",
         has_options=False,
         finetunable=False,
         prunes=True,
+        label="lottery ticket",
+        colour="#222222",
+        marker="*",
         settings={
             "prune_after": (
                 Annotated[tuple[Annotated[int, Field(strict=True, ge=1)], ...], AfterValidator(rising_before_the_last)],
@@ -69,6 +82,8 @@ SELECTIONS = {
         has_options=False,
         finetunable=False,
         subnetwork=True,
+        colour="#9b6234",
+        marker="P",
         settings={
             "kept": (
                 Annotated[float, Field(strict=True)],
@@ -76,5 +91,13 @@ SELECTIONS = {
             ),
         },
     ),
-    "supermask": Selection("supermask:Supermask", has_options=False, finetunable=False, draws=True, subnetwork=True),
+    "supermask": Selection(
+        "supermask:Supermask",
+        has_options=False,
+        finetunable=False,
+        draws=True,
+        subnetwork=True,
+        colour="#7d7500",
+        marker="X",
+    ),
 }

@@ -39,8 +39,8 @@ def test_every_link_and_anchor_of_every_page_resolves(tmp_path):
 
 def test_every_image_has_a_text_and_headings_do_not_skip(tmp_path):
     page = Page(rendered(tmp_path, synthetic.grid(ks=(1, 2, 8))).read_text())
-    assert page.images
-    assert all(len(image["alt"]) > 40 for image in page.images)
+    assert page.pictures
+    assert all(len(text) > 40 for text in page.pictures)
     levels = [int(tag[1]) for tag in page.tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -97,7 +97,7 @@ def test_a_run_without_any_record_still_renders(tmp_path):
     page = Page(index.read_text())
     assert f"{len(cells)} cells have no result" in page.text
     assert "Not drawn" in page.text
-    assert not page.images
+    assert not page.pictures
     assert not [file for file, _ in local(page, index) if not file.is_file()]
 
 

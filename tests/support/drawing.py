@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from slotbench.cells import Cell
 from slotbench.report import figures
-from slotbench.report.figures import style
+from slotbench.report.figures import registry, style
 from slotbench.results import table
 from tests.support import synthetic
 
@@ -21,6 +20,6 @@ def collected(folder: Path, cells: tuple[Cell, ...], without: tuple[Cell, ...] =
 
 def draw(name: str, run: table.Collected) -> Figure:
     """The figure `name`, of what it shows of a run."""
-    with mpl.rc_context(style.STYLE):
+    with style.styled():
         entry = figures.FIGURES[name]
-        return entry.draw(entry.drawn_rows(run))
+        return entry.draw(entry.drawn_rows(run), registry.ABREAST)

@@ -23,6 +23,7 @@ class Page(HTMLParser):
         self.addresses: list[str] = []
         self.tags: list[str] = []
         self.images: list[dict[str, str]] = []
+        self.pictures: list[str] = []
         self.words: list[str] = []
         self.unseen = False
         self.feed(text)
@@ -35,6 +36,7 @@ class Page(HTMLParser):
         self.ids += [attributes["id"]] if "id" in attributes else []
         self.addresses += [attributes[key] for key in ("href", "src") if key in attributes]
         self.images += [attributes] if tag == "img" else []
+        self.pictures += [attributes["aria-label"]] if attributes.get("role") == "img" and tag == "div" else []
 
     def handle_endtag(self, tag: str) -> None:
         self.unseen = False

@@ -1,128 +1,191 @@
-"""Accuracy over K, of the paper's two rules, of a random network, of two recipes."""
+"""Accuracy over K: of the paper's two rules, of a random network, of two recipes."""
 
 from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from slotbench.report import names
 from slotbench.report.figures.parts import (
-    PAPER,
     Label,
     draw_labels,
     draw_points,
+    draw_published,
+    first_network,
     k_axis,
+    last_height,
+    mean_of,
     n_of,
     over_k,
     panels_of,
     same_network,
     selected_by,
+    signed,
+    with_all,
 )
 from slotbench.report.figures.registry import figure
-from slotbench.report.figures.style import GREY, LINES, LOOKS, escape
+from slotbench.report.figures.style import GREY, LINES, RANDOM, escape, look
 from slotbench.results import published
-from slotbench.results.table import NETWORK, summary
+from slotbench.results.table import NETWORK, between, summary
+from slotbench.selection import SELECTIONS
+
+PAPER = "Grey diamonds and dashes: published, where the paper has a value."
+ELSEWHERE = ("greedy-shared-layer", "greedy-shared-network", "probabilistic")
+"""Rules with options that have figures of their own beside greedy selection."""
+
+
+def _main(cells: pd.DataFrame) -> pd.DataFrame:
+    """Greedy cells and those of rules beyond the paper's, over K, and learned of the same networks."""
+    rules = [name for name, entry in SELECTIONS.items() if entry.has_options and name not in ELSEWHERE]
+    return with_all(selected_by(cells, [*rules, "learned"]), ["greedy"])
+
+
+def _over_k_finding(done: pd.DataFrame) -> str:
+    network, rows = first_network(done)
+    greedy = rows[rows["selection"] == "greedy"].groupby("k")["test_accuracy"].mean()
+    learned = mean_of(rows, selection="learned")
+    k = 8 if 8 in greedy.index else greedy.index[-1]
+    said = f"{network}: greedy selection reaches {greedy.loc[k]:.2f} % at K = {k}"
+    return said + ("" if np.isnan(learned) else f", {signed(greedy.loc[k] - learned)} from learned weights")
 
 
 @figure(
     "accuracy-over-k",
     "Accuracy over the number of options",
-    shows="Greedy selection over K, beside learned weights (line and band)." + PAPER,
+    shows="Selection over K, beside learned weights (line and band). The line of a rule breaks where the recipe's "
+    f"learning rate changes. {PAPER}",
     needs="greedy cells at K ≥ 2",
-    rows=lambda cells: selected_by(cells, ["greedy", "learned"]),
+    rows=_main,
+    finding=_over_k_finding,
 )
-def accuracy_over_k(done: pd.DataFrame) -> Figure | None:
+def accuracy_over_k(done: pd.DataFrame, abreast: int) -> Figure:
     """The paper's main figure: how many options it takes to match learned weights."""
-    return over_k(done, ["greedy"])
+    rules = [name for name in SELECTIONS if name != "learned" and name in set(done["selection"])]
+    return over_k(done, rules, abreast)
+
+
+def _beside_finding(done: pd.DataFrame) -> str:
+    network, rows = first_network(done)
+    means = rows.pivot_table(index="k", columns="selection", values="test_accuracy")
+    gap = (means["greedy"] - means["probabilistic"]).mean()
+    return f"{network}: greedy selection minus probabilistic sampling is {signed(gap)} points, the mean over K"
 
 
 @figure(
     "greedy-vs-probabilistic",
     "Greedy selection beside probabilistic sampling",
-    shows="Greedy selection and probabilistic sampling over K, beside learned weights (line and band); the "
-    "two stand slightly apart at each K so that both can be seen." + PAPER,
+    shows="Greedy selection and probabilistic sampling over K, beside learned weights (line and band); the two stand "
+    "slightly apart at each K so that both can be seen. By the recipe, probabilistic sampling trains longer: the "
+    f"epochs are in the table of accuracies. {PAPER}",
     needs="greedy and probabilistic cells at K ≥ 2",
-    rows=lambda cells: selected_by(cells, ["greedy", "probabilistic", "learned"]),
+    rows=lambda cells: with_all(
+        selected_by(cells, ["greedy", "probabilistic", "learned"]), ["greedy", "probabilistic"]
+    ),
+    finding=_beside_finding,
 )
-def greedy_vs_probabilistic(done: pd.DataFrame) -> Figure | None:
+def greedy_vs_probabilistic(done: pd.DataFrame, abreast: int) -> Figure:
     """The paper's comparison of its two selection rules."""
-    return over_k(done, ["greedy", "probabilistic"])
+    return over_k(done, ["greedy", "probabilistic"], abreast)
+
+
+def _one_and_two(cells: pd.DataFrame) -> pd.DataFrame:
+    cells = cells[
+        cells["decides"] & (cells["finetune"] == "none") & (cells["selection"] == "greedy") & cells["k"].isin([1, 2])
+    ]
+    return cells[cells.groupby(NETWORK)["k"].transform("nunique") == 2]
+
+
+def _second_finding(done: pd.DataFrame) -> str:
+    network, rows = first_network(done)
+    one, two = (mean_of(rows, k=k) for k in (1, 2))
+    return f"{network}: a second option per connection takes a random network from {one:.1f} to {two:.1f} %"
 
 
 @figure(
     "random-vs-two",
     "A random network beside two options",
-    shows="A random network (K = 1) and greedy selection among two options (K = 2)." + PAPER,
+    shows=f"A random network (K = 1) and greedy selection among two options (K = 2). {PAPER}",
     needs="greedy cells at K = 1 and at K = 2 of one network",
-    rows=lambda cells: cells[
-        cells["decides"] & (cells["finetune"] == "none") & (cells["selection"] == "greedy") & cells["k"].isin([1, 2])
-    ],
+    rows=_one_and_two,
+    finding=_second_finding,
 )
-def random_vs_two(done: pd.DataFrame) -> Figure | None:
+def random_vs_two(done: pd.DataFrame, abreast: int) -> Figure:
     """The paper's first figure: what a second option per connection is worth."""
-    done = done[done.groupby(NETWORK)["k"].transform("nunique") == 2]
-    if done.empty:
-        return None
-    picture = Figure(figsize=(1.8 + 0.9 * done.groupby(NETWORK).ngroups, 2.6), layout="constrained")
+    del abreast  # one panel
+    groups = list(done.groupby(NETWORK, sort=False))
+    picture = Figure(figsize=(2.2 + 1.1 * len(groups), 2.6), layout="constrained")
     ax = picture.subplots()
-    names = []
-    for place, ((dataset, architecture), rows) in enumerate(done.groupby(NETWORK, sort=False)):
-        names.append(f"{escape(architecture)}\n{escape(dataset)}")
+    for place, (_, rows) in enumerate(groups):
         means = summary(rows, ["k"]).set_index("k")["mean"]
-        ax.plot([place, place], means, color="#cccccc", linewidth=1, zorder=0)
-        for k, look in ((1, LOOKS["random"]), (2, LOOKS["greedy"])):
+        ax.plot([place, place], means, color=GREY, linewidth=0.6, zorder=0)
+        for k, own in ((1, RANDOM), (2, look("greedy"))):
             paper = same_network(published.values(), rows)
             paper = paper[(paper["selection"] == "greedy") & (paper["k"] == k)]
-            ax.errorbar(
-                [place] * len(paper), paper["mean"], paper["uncertainty"], fmt=look.marker, color=GREY,
-                markerfacecolor="none", markersize=8, markeredgewidth=0.8, elinewidth=0.6, zorder=1,
-            )  # fmt: skip
-            ours = summary(rows[rows["k"] == k], ["k"]).assign(k=float(place))
-            draw_points(ax, ours, look)
+            draw_published(ax, paper, paper["k"] * 0 + place - 0.12)
+            draw_points(ax, rows[rows["k"] == k].assign(place=place), own, x="place", line="")
             ax.annotate(
                 f"{means[k]:.1f}", (place, means[k]), xytext=(7, 0), textcoords="offset points",
-                va="center", fontsize=7, color=look.ink,
+                va="center", fontsize=7, color=own.colour,
             )  # fmt: skip
-    ax.set_xticks(range(len(names)), names)
-    ax.set_xlim(-0.5, len(names) - 0.3)
+    ax.set_xticks(range(len(groups)), [escape(names.network(*network).replace(" on ", "\n")) for network, _ in groups])
+    ax.set_xlim(-0.5, len(groups) - 0.3)
     ax.set_ylim(0, 105)
     ax.set_ylabel("test accuracy (%)")
-    for k, text, name in ((1, "random network (K = 1)", "random"), (2, "greedy, K = 2", "greedy")):
-        n = n_of(summary(done[done["k"] == k], NETWORK))
-        draw_labels(ax, [(means[k], f"{text}, {n}", LOOKS[name].ink)])
+    for k, text, own in ((1, "random network (K = 1)", RANDOM), (2, "greedy, K = 2", look("greedy"))):
+        ours = summary(done[done["k"] == k], NETWORK)
+        draw_labels(ax, [(ours["mean"].iloc[-1], f"{text}, {n_of(ours)}", own.colour)])
     return picture
+
+
+def _of_recipes(cells: pd.DataFrame) -> pd.DataFrame:
+    """Greedy cells at K that two recipes have, and learned ones of the same networks, of every recipe."""
+    run = cells["record"].str.partition("/")[0]
+    cells = cells[run.isin(run[cells["decides"]])]  # not what stands beside the run, as studies do
+    rows = selected_by(cells.assign(decides=True), ["greedy", "learned"]).assign(decides=cells["decides"])
+    greedy = rows[rows["selection"] == "greedy"]
+    several = greedy.groupby([*NETWORK, "k"])["recipe"].nunique().reset_index(name="recipes").query("recipes > 1")
+    learned = rows[rows["selection"] == "learned"].merge(several[NETWORK].drop_duplicates(), on=NETWORK)
+    return pd.concat([greedy.merge(several[[*NETWORK, "k"]], on=[*NETWORK, "k"]), learned])
+
+
+def _recipes_finding(done: pd.DataFrame) -> str:
+    network, rows = first_network(done)
+    greedy = rows[rows["selection"] == "greedy"].pivot_table(index="k", columns="recipe", values="test_accuracy")
+    widest = (greedy.max(axis=1) - greedy.min(axis=1)).dropna()
+    return f"{network}: recipes differ by up to {widest.max():.2f} points, at K = {widest.idxmax()}"
 
 
 @figure(
     "recipes",
     "The recipes beside each other",
-    shows="Greedy selection over K, and learned weights as horizontal lines, under each recipe; solid is the "
-    "recipe that decides.",
+    shows="Greedy selection over K, and learned weights as horizontal lines, under each recipe; solid is the recipe "
+    "that decides.",
     needs="greedy cells at K ≥ 2 of two or more recipes",
-    rows=lambda cells: selected_by(cells.assign(decides=True), ["greedy", "learned"]).assign(decides=cells["decides"]),
+    rows=_of_recipes,
+    finding=_recipes_finding,
 )
-def recipes(done: pd.DataFrame) -> Figure | None:
+def recipes(done: pd.DataFrame, abreast: int) -> Figure:
     """How far the numbers depend on which source's hyper-parameters are used."""
-    greedy = done[done["selection"] == "greedy"]
-    names = greedy.sort_values("decides", ascending=False, kind="stable")["recipe"].unique()
-    if len(names) < 2:
-        return None
-    picture, panels = panels_of(greedy, NETWORK)
+    order = done.sort_values("decides", ascending=False, kind="stable")["recipe"].unique()
+    picture, panels = panels_of(done, NETWORK, abreast)
     for ax, rows in panels:
         labels: list[Label] = []
-        for place, (name, line) in enumerate(zip(names, itertools.cycle(LINES), strict=False)):
-            means = summary(rows[rows["recipe"] == name], ["k"])
-            if means.empty:
-                continue
-            draw_points(ax, means, LOOKS["greedy"], shift=1 + 0.05 * place, line=line)
-            labels.append((means["mean"].iloc[-1], f"{escape(name)}, {n_of(means)}", LOOKS["greedy"].ink))
-            network = same_network(done, rows)
-            learned = network[(network["selection"] == "learned") & (network["recipe"] == name)]
-            if not learned.empty:
-                height = float(learned["test_accuracy"].mean())
-                ax.axhline(height, color=LOOKS["learned"].colour, linewidth=1, linestyle=line, zorder=1)
-                labels.append((height, f"learned, {escape(name)}", LOOKS["learned"].ink))
-        k_axis(ax, list(rows["k"]))
+        for place, (name, line) in enumerate(zip(order, itertools.cycle(LINES), strict=False)):
+            own = rows[rows["recipe"] == name]
+            greedy = own[own["selection"] == "greedy"]
+            if not greedy.empty:
+                means = draw_points(ax, greedy, look("greedy"), shift=1 + 0.05 * place, line=line)
+                labels.append(
+                    (last_height(means, greedy), f"greedy, {escape(name)}, {n_of(means)}", look("greedy").colour)
+                )
+            height = mean_of(own, selection="learned")
+            if not np.isnan(height):
+                ax.axhline(height, color=look("learned").colour, linewidth=1, linestyle=line, zorder=1)
+                n = between([int((own["selection"] == "learned").sum())])
+                labels.append((height, f"learned, {escape(name)}, n = {n}", look("learned").colour))
+        k_axis(ax, list(rows.loc[rows["selection"] == "greedy", "k"]))
         draw_labels(ax, labels)
     return picture

@@ -1,66 +1,111 @@
-"""Selection beside other ways to a network: shared options, subnetworks, pruned weights."""
+"""Selection beside other ways to a network: shared options, other rules, pruned weights."""
 
 from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slotbench.report.figures.parts import RANDOM_LABELS, at_eight, draw_points, over_k, panels_of, selected_by
+from slotbench.report.figures.parts import (
+    RANDOM_LABELS,
+    draw_points,
+    first_network,
+    mean_of,
+    over_k,
+    panels_of,
+    selected_by,
+    with_all,
+)
 from slotbench.report.figures.registry import figure
-from slotbench.report.figures.style import LOOKS
+from slotbench.report.figures.style import look
 from slotbench.results.table import NETWORK, summary
+from slotbench.selection import SELECTIONS
 
-SHARING = ["greedy", "greedy-shared-layer", "greedy-shared-network"]
+SHARED = ["greedy-shared-layer", "greedy-shared-network"]
 
 
-SUBNETWORKS = ["edge-popup", "supermask", "lottery-ticket"]
+def _shared(cells: pd.DataFrame) -> pd.DataFrame:
+    """Greedy cells with shared options, and those without at the same K."""
+    cells = with_all(selected_by(cells, ["greedy", *SHARED]), ["greedy", *SHARED])
+    return cells.merge(cells.loc[cells["selection"] != "greedy", [*NETWORK, "k"]].drop_duplicates())
+
+
+def never_moved(done: pd.DataFrame) -> pd.Series[bool]:
+    """Which cells selected the same weights in their last epoch as before, with the accuracy of a guess."""
+    return done["changed"].eq(0) & done["test_accuracy"].lt(20)
+
+
+def _sharing_finding(done: pd.DataFrame) -> str:
+    network, rows = first_network(done)
+    shared = rows[rows["selection"] != "greedy"]
+    most, fewest = shared["k"].max(), shared["k"].min()
+    stuck = shared[shared["k"] == fewest]
+    gap = mean_of(shared, k=most, selection=SHARED[0]) - mean_of(rows, k=most, selection="greedy")
+    return (
+        f"{network}: at K = {most}, options shared per layer cost {-gap:.2f} points; at K = {fewest}, "
+        f"{int(never_moved(stuck).sum())} of {len(stuck)} networks with shared options never moved"
+    )
 
 
 @figure(
     "sharing",
     "Options that connections share",
     shows="Greedy selection over K where each connection has options of its own, where all connections of a layer have "
-    "the same, and where all connections of the network have.",
+    "the same, and where all connections of the network have. Where seeds disagree by more than a mean could say, "
+    "they stand alone. A network that guesses after training never moved: its choice did not change.",
     needs="greedy cells with shared options, per layer and per network, and without",
-    rows=lambda cells: selected_by(cells, SHARING),
+    rows=_shared,
+    finding=_sharing_finding,
 )
-def sharing(done: pd.DataFrame) -> Figure | None:
+def sharing(done: pd.DataFrame, abreast: int) -> Figure:
     """The paper's experiment on sharing."""
-    shared = done.loc[done["selection"] != "greedy", [*NETWORK, "k"]].drop_duplicates()
-    return over_k(done.merge(shared), SHARING)
+    return over_k(done, ["greedy", *SHARED], abreast, beside=False)
+
+
+def _comparators(cells: pd.DataFrame) -> pd.DataFrame:
+    """At K = 8, or without K: all rules but those that share, where there is one that is not of the paper's figures."""
+    eight = cells["k"].eq(8) | ~cells["selection"].map(lambda name: SELECTIONS[name].has_options)
+    cells = cells[
+        cells["decides"]
+        & cells["finetune"].eq("none")
+        & eight
+        & ~cells["dataset"].str.endswith(RANDOM_LABELS)
+        & ~cells["selection"].isin([*SHARED, "probabilistic"])
+    ]
+    other = cells.groupby(NETWORK)["selection"].transform(lambda found: bool(set(found) - {"greedy", "learned"}))
+    return cells[other.astype(bool)]
+
+
+def _comparators_finding(done: pd.DataFrame) -> str:
+    network, rows = first_network(done)
+    means = summary(rows, ["selection"]).set_index("selection")["mean"].sort_values(ascending=False)
+    order = ", ".join(f"{look(str(name)).label} {mean:.2f}" for name, mean in means.items())
+    return f"{network}: {order} %"
 
 
 @figure(
     "comparators",
-    "Beside pruned networks",
-    shows="Greedy selection at K = 8, and the other ways to a network: subnetworks of random weights, learned weights "
-    "pruned and learned again (lottery ticket), and learned weights.",
+    "Beside other ways to a network",
+    shows="Greedy selection at K = 8, and the other ways to a network: subnetworks of random weights (as their "
+    "authors train them, untuned here), learned weights pruned and learned again (lottery ticket), and "
+    "learned weights.",
     needs="greedy cells at K = 8, and one of edge-popup, supermask and lottery ticket",
-    rows=lambda cells: _comparators(cells),
+    rows=_comparators,
+    finding=_comparators_finding,
 )
-def comparators(done: pd.DataFrame) -> Figure | None:
+def comparators(done: pd.DataFrame, abreast: int) -> Figure:
     """The paper's table of other methods."""
-    done = done[done.groupby(NETWORK)["selection"].transform(lambda names: bool(set(names) & set(SUBNETWORKS)))]
-    if done.empty:
-        return None
-    picture, panels = panels_of(done, NETWORK)
+    picture, panels = panels_of(done, NETWORK, abreast)
     for ax, rows in panels:
-        names = [name for name in ("greedy", *SUBNETWORKS, "learned") if name in set(rows["selection"])]
-        for place, name in enumerate(names):
-            means = summary(rows[rows["selection"] == name], ["selection"])
-            draw_points(ax, means.assign(k=place), LOOKS[name], line="")
+        own = [name for name in SELECTIONS if name in set(rows["selection"])]
+        for place, name in enumerate(own):
+            means = draw_points(ax, rows[rows["selection"] == name].assign(place=place), look(name), x="place", line="")
             ax.annotate(
                 f"{means['mean'].iloc[0]:.2f}", (place, means["mean"].iloc[0]), xytext=(6, 0),
-                textcoords="offset points", va="center", fontsize=7, color=LOOKS[name].ink,
+                textcoords="offset points", va="center", fontsize=7, color=look(name).colour,
             )  # fmt: skip
-        ax.set_xticks(range(len(names)), [name.replace("-", "-\n") for name in names])
-        ax.set_xlim(-0.4, len(names) - 0.2)
+        ax.set_xticks(range(len(own)), [look(name).label.replace("-", "-\n").replace(" ", "\n") for name in own])
+        ax.tick_params(axis="x", labelsize=6.5)
+        ax.set_xlim(-0.4, len(own) - 0.2)
         ax.set_ylim(top=min(ax.get_ylim()[1], 100))
         ax.set_xlabel("")
     return picture
-
-
-def _comparators(cells: pd.DataFrame) -> pd.DataFrame:
-    """Greedy cells at K = 8, and all of the rules without options."""
-    without = ~cells["dataset"].str.endswith(RANDOM_LABELS) & cells["selection"].isin([*SUBNETWORKS, "learned"])
-    return cells[cells["decides"] & cells["finetune"].eq("none") & (without | at_eight(cells))]

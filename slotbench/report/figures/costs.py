@@ -12,101 +12,170 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from slotbench.report import names
 from slotbench.report.figures.parts import (
     RANDOM_LABELS,
     Label,
     draw_labels,
     draw_points,
+    first_network,
     greedy_cells,
     k_axis,
-    panels_of,
+    mean_of,
+    signed,
+    with_all,
 )
 from slotbench.report.figures.registry import figure
-from slotbench.report.figures.style import GREY, LOOKS, PANEL, escape
+from slotbench.report.figures.style import FINETUNED, GREY, PANEL, Look, escape, look
 from slotbench.results.table import NETWORK, summary
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "step_cost.json"
 """What `python benchmarks/step_cost.py --json` has written."""
 
 
+def _costs(cells: pd.DataFrame) -> pd.DataFrame:
+    """All of the deciding recipe but random networks and shared options, of which few can leave a network dead."""
+    random = cells["selection"].eq("greedy") & cells["k"].eq(1) & cells["finetune"].eq("none")
+    cells = cells[
+        cells["decides"]
+        & ~cells["dataset"].str.endswith(RANDOM_LABELS)
+        & ~random
+        & ~cells["selection"].str.startswith("greedy-shared")
+    ]
+    return with_all(cells, ["greedy", "learned"])
+
+
+def _costs_finding(done: pd.DataFrame) -> str:
+    network, rows = first_network(done)
+    greedy = rows[(rows["selection"] == "greedy") & (rows["finetune"] == "none")]
+    cost = _total_flops(greedy).mean() / _total_flops(rows[rows["selection"] == "learned"]).mean()
+    k = 8 if 8 in set(greedy["k"]) else greedy["k"].iloc[0]
+    gap = mean_of(greedy, k=k) - mean_of(rows, selection="learned")
+    return (
+        f"{network}: at {cost:.2f} of learned weights' FLOPs, selection at K = {k} ends {signed(gap)} points from them"
+    )
+
+
+def _total_flops(rows: pd.DataFrame) -> pd.Series[float]:
+    """FLOPs in units of 10¹², of all epochs up to the last: they cost the same in parent and child."""
+    own = rows["epochs"] - rows["start_epoch"]
+    return (rows["flops"] / own * rows["epochs"] / 1e12).astype(float)
+
+
 @figure(
     "accuracy-vs-flops",
     "Accuracy beside the cost of training",
-    shows="Test accuracy over the FLOPs of all epochs, forward and backward; those of a finetuned network include the "
-    "epochs of selection that it started from. Numbers beside points are K, where there is room for them.",
+    shows="A row for each method: its test accuracy, the methods in the order of the FLOPs of all their epochs, "
+    "forward and backward (right, in 10¹²); those of a finetuned network include the epochs of selection that it "
+    "started from.",
     needs="greedy and learned cells of one network",
-    rows=lambda cells: cells[cells["decides"] & ~cells["dataset"].str.endswith(RANDOM_LABELS) & ~_flattening(cells)],
+    rows=_costs,
+    finding=_costs_finding,
 )
-def accuracy_vs_flops(done: pd.DataFrame) -> Figure | None:
+def accuracy_vs_flops(done: pd.DataFrame, abreast: int) -> Figure:
     """Experiment 4 of the paper, and finetuning at equal cost."""
-    done = done[done.groupby(NETWORK)["selection"].transform(lambda names: {"greedy", "learned"} <= set(names))]
-    if done.empty:
-        return None
-    # Epochs are counted from the parent's first, and cost the same in parent and child.
-    done = done.assign(total=done["flops"] / (done["epochs"] - done["start_epoch"]) * done["epochs"] / 1e12)
-    picture, panels = panels_of(done, NETWORK)
-    for ax, rows in panels:
-        seen: dict[str, Label] = {}
-        options: list[tuple[float, Label]] = []
-        for (selection, k, start), some in rows.groupby(["selection", "k", "finetune"], sort=True):
-            look = LOOKS["finetuned" if start != "none" else str(selection)]
-            means = summary(some.assign(one=0), ["one"])
-            mean = float(means["mean"].iloc[0])
-            draw_points(ax, means.assign(k=float(some["total"].mean())), look, line="")
-            if selection in ("greedy", "probabilistic") and start == "none":
-                options.append((float(some["total"].mean()), (mean, str(k), look.ink)))
-            seen[look.label] = (mean, look.label, look.ink)
-        ax.set_xlabel("FLOPs of training (10¹²)")
-        low, high = ax.get_ylim()
-        low, high = ax.set_ylim(max(low, 0), min(high, 100))
-        draw_labels(ax, list(seen.values()))
-        named: list[tuple[float, float]] = []
-        for cost, (mean, text, ink) in options:
-            if all(cost != beside or abs(mean - height) > 0.04 * (high - low) for beside, height in named):
-                ax.annotate(
-                    text, (cost, mean), xytext=(4, 0), textcoords="offset points", fontsize=5.5, va="center", color=ink
-                )
-                named.append((cost, mean))
+    done = done.assign(total=_total_flops(done))
+    groups = [
+        (network, list(rows.groupby(["selection", "k", "finetune"], sort=False)))
+        for network, rows in done.groupby(NETWORK, sort=False)
+    ]
+    most = max(len(methods) for _, methods in groups)
+    columns = min(len(groups), abreast, 2)
+    lines = -(-len(groups) // columns)
+    picture = Figure(figsize=(4.6 * columns, lines * (0.19 * most + 0.8)), layout="constrained")
+    axes = picture.subplots(lines, columns, squeeze=False).flat
+    for ax, (network, methods) in zip(axes, groups, strict=False):
+        ax.set_title(escape(names.network(*network)))
+        methods.sort(key=lambda method: (-method[1]["total"].mean(), _order(method[0])))
+        _dots(ax, methods)
+        ax.set_ylim(len(methods) - most - 0.6, len(methods) - 0.4)
+        ax.set_xlabel("test accuracy (%)")
+    for unused in list(picture.axes)[len(groups) :]:
+        unused.remove()
     return picture
 
 
-def _flattening(cells: pd.DataFrame) -> pd.Series[bool]:
-    """Random networks, and shared options, of which few can leave a network dead: beside them all others look equal."""
-    random = cells["selection"].eq("greedy") & cells["k"].eq(1) & cells["finetune"].eq("none")
-    return random | cells["selection"].str.startswith("greedy-shared")
+def _order(point: Any) -> tuple[str, int, str]:
+    """Of methods that cost the same: by name, more options first."""
+    selection, k, finetune = point
+    return selection, -k, finetune
+
+
+def _dots(ax: Axes, methods: list[tuple[Any, pd.DataFrame]]) -> None:
+    """A row of `ax` for each method, from the bottom up."""
+    for place, ((selection, _, finetune), rows) in enumerate(methods):
+        own = FINETUNED if finetune != "none" else look(selection)
+        means = summary(rows.assign(row=place), ["row"])
+        half = float(np.nan_to_num(means["half"].iloc[0]))
+        mean = float(means["mean"].iloc[0])
+        ax.plot([0, 1], [place, place], transform=ax.get_yaxis_transform(), color=GREY, linewidth=0.3, zorder=0)
+        ax.errorbar(
+            mean, place, xerr=half or None, fmt=own.marker, color=own.colour, capsize=2, elinewidth=0.9,
+            markerfacecolor=own.colour if len(rows) > 1 else "white", zorder=3,
+        )  # fmt: skip
+        ax.annotate(
+            f"{rows['total'].mean():.1f}", (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=6.5
+        )
+    ax.set_yticks(
+        range(len(methods)), [names.method(*point).replace("finetuned from epoch ", "e") for point, _ in methods]
+    )
+    ax.tick_params(axis="y", length=0, labelsize=6.5)
+    ax.spines["left"].set_visible(False)
+    ax.annotate(
+        "FLOPs", (1.02, len(methods) - 0.35), xycoords=("axes fraction", "data"), va="bottom", fontsize=6.5, color=GREY
+    )
+
+
+def _memory_finding(done: pd.DataFrame) -> str:
+    each = _bytes_each(done)
+    low, high = each["k"].min(), each["k"].max()
+    ours = [mean_of(each, "each", k=k) for k in (low, high)]
+    return (
+        f"Training state is {ours[0]:.0f} bytes per connection at K = {low} and {ours[1]:.0f} at K = {high}; the "
+        f"textbook's K scores take {12 * low} and {12 * high}: at K = {low}, less than ours"
+        if ours[0] > 12 * low
+        else f"Training state is {ours[0]:.0f} bytes per connection at K = {low} and {ours[1]:.0f} at K = {high}; the "
+        f"textbook's K scores take {12 * low} and {12 * high}"
+    )
+
+
+def _bytes_each(done: pd.DataFrame) -> pd.DataFrame:
+    return done.assign(each=done["state_bytes"].astype(float) / done["connections"].astype(float))
 
 
 @figure(
     "memory-and-time",
     "Memory and time over the number of options",
-    shows="Bytes of training state per connection, weights included and gradients not: as measured in these cells, and "
-    "(grey) of implementations that keep K scores. Where benchmarks/step_cost.json is there, also the time of a "
-    "training step of LeNet beside plain SGD's, and that of the textbook's K scores.",
+    shows="Bytes of training state per connection, weights included and gradients not: solid as measured in these "
+    "cells; grey dashes are formulas, of implementations that keep K scores (at K = 2 they take less than the "
+    "staircase). Where benchmarks/step_cost.json is there, also the time of a training step of LeNet beside plain "
+    "SGD's, and that of the textbook's K scores, all measured.",
     needs="greedy cells at K ≥ 2",
     rows=greedy_cells,
+    finding=_memory_finding,
     value="state_bytes",
     points="bytes of training state",
     unit=" bytes",
 )
-def memory_and_time(done: pd.DataFrame) -> Figure | None:
+def memory_and_time(done: pd.DataFrame, abreast: int) -> Figure:
     """What many options cost here, and elsewhere."""
-    if done.empty:
-        return None
-    done = done.assign(each=done["state_bytes"].astype(float) / done["connections"].astype(float))
-    from slotbench.report import claims  # which imports figures
+    from slotbench.report import claims  # which needs no figure; imported here, since its schema takes a while
 
+    done = _bytes_each(done)
     timed = _timed()
-    picture = Figure(figsize=(PANEL[0] * (1 + bool(timed)) + 0.5, PANEL[1] + 0.3), layout="constrained")
-    ax, *more = picture.subplots(1, 1 + bool(timed), squeeze=False).flat
+    columns = min(abreast, 1 + bool(timed))
+    lines = (1 + bool(timed)) // columns
+    picture = Figure(figsize=(PANEL[0] * columns + 0.9, PANEL[1] * lines + 0.3), layout="constrained")
+    ax, *more = picture.subplots(lines, columns, squeeze=False).flat
     labels: list[Label] = []
     ks = np.array(sorted(done["k"].unique()))
     for name, floats in claims.load().floats.items():
         ax.plot(ks, 4 * ks * floats, color=GREY, linewidth=0.9, linestyle=(0, (2, 2)))
-        labels.append((4 * int(ks[-1]) * floats, name, GREY))
+        labels.append((4 * int(ks[-1]) * floats, f"{name} (formula)", GREY))
     for architecture, rows in done.groupby("architecture", sort=False):  # a dataset changes nothing in this
-        means = summary(rows, ["k"], "each")
-        draw_points(ax, means, LOOKS["greedy"])
-        labels.append((means["mean"].iloc[-1], escape(architecture), LOOKS["greedy"].ink))
+        means = draw_points(ax, rows, look("greedy"), value="each")
+        label = f"{names.architecture_label(architecture)} (measured)"
+        labels.append((means["mean"].iloc[-1], escape(label), look("greedy").colour))
     _logarithmic(ax, ks, labels, "bytes per connection")
     if timed:
         _logarithmic(more[0], *_draw_times(more[0], timed), "ms per training step")
@@ -123,20 +192,20 @@ def _timed() -> list[dict[str, Any]]:
 def _draw_times(ax: Axes, timed: list[dict[str, Any]]) -> tuple[npt.NDArray[np.int64], list[Label]]:
     """Milliseconds a step over K, of what has several K; plain SGD as a line."""
     labels: list[Label] = []
-    kinds = {"greedy": LOOKS["greedy"].colour, "textbook": GREY}
-    for selection, colour in kinds.items():
+    kinds = {"greedy": (look("greedy"), "greedy"), "textbook": (Look("", GREY, "s"), "K scores (textbook)")}
+    for selection, (own, text) in kinds.items():
         fastest: dict[int, float] = {}
         for row in timed:
             if row["selection"] == selection:
                 fastest[row["k"]] = min(row["ms_per_step"], fastest.get(row["k"], np.inf))
         rows = sorted(fastest.items())
         if rows:
-            ax.plot(*zip(*rows, strict=True), marker="o", color=colour)
-            labels.append((rows[-1][1], {"greedy": "greedy", "textbook": "K scores (textbook)"}[selection], colour))
+            ax.plot(*zip(*rows, strict=True), marker=own.marker, color=own.colour)
+            labels.append((rows[-1][1], text, own.colour))
     for row in timed:
         if row["selection"] == "plain":
-            ax.axhline(row["ms_per_step"], color=LOOKS["learned"].colour)
-            labels.append((row["ms_per_step"], "plain SGD", LOOKS["learned"].ink))
+            ax.axhline(row["ms_per_step"], color=look("learned").colour)
+            labels.append((row["ms_per_step"], "plain SGD", look("learned").colour))
     return np.array(sorted({row["k"] for row in timed if row["selection"] in kinds})), labels
 
 

@@ -4,47 +4,27 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from slotbench.report.figures.parts import draw_labels, draw_points, k_axis, learned_line, n_of, panels_of, same_network
-from slotbench.report.figures.registry import figure
-from slotbench.report.figures.style import LINES, LOOKS
-from slotbench.results.table import NETWORK, summary
-
-
-@figure(
-    "finetuning",
-    "Finetuning the selected network",
-    shows="The selected network, and the same after ordinary training from its checkpoint (e100: of epoch "
-    "100), over K, beside weights learned from scratch (line and band).",
-    needs="finetuned cells and the cells that they start from",
-    rows=lambda cells: _finetuned(cells),
+from slotbench.report.figures.parts import (
+    Label,
+    draw_labels,
+    draw_points,
+    first_network,
+    k_axis,
+    last_height,
+    learned_line,
+    mean_of,
+    n_of,
+    panels_of,
+    same_network,
+    signed,
 )
-def finetuning(done: pd.DataFrame) -> Figure | None:
-    """Selected → finetuned at each K; a line for each checkpoint that finetuning started from."""
-    tuned = done[done["finetune"] != "none"]
-    if tuned.empty:
-        return None
-    picture, panels = panels_of(tuned, [*NETWORK, "selection"])
-    for ax, rows in panels:
-        name = rows["selection"].iloc[0]
-        network = same_network(done, rows)
-        selected = summary(network[(network["selection"] == name) & (network["finetune"] == "none")], ["k"])
-        selected = selected[selected["k"].isin(rows["k"])]
-        labels = learned_line(ax, network)
-        if not selected.empty:
-            draw_points(ax, selected, LOOKS[name], shift=0.96)
-            labels.append((selected["mean"].iloc[-1], f"selected ({name}), {n_of(selected)}", LOOKS[name].ink))
-        look = LOOKS["finetuned"]
-        starts = sorted(rows["finetune"].unique(), key=lambda start: int(start[1:]))
-        for place, (start, line) in enumerate(zip(starts, itertools.cycle(LINES), strict=False)):
-            means = summary(rows[rows["finetune"] == start], ["k"])
-            draw_points(ax, means, look, shift=1.04 + 0.06 * place, line=line)
-            labels.append((means["mean"].iloc[-1], f"finetuned ({start}), {n_of(means)}", look.ink))
-        k_axis(ax, list(rows["k"]))
-        draw_labels(ax, labels)
-    return picture
+from slotbench.report.figures.registry import figure
+from slotbench.report.figures.style import FINETUNED, LINES, look
+from slotbench.results.table import NETWORK
 
 
 def _finetuned(cells: pd.DataFrame) -> pd.DataFrame:
@@ -54,3 +34,46 @@ def _finetuned(cells: pd.DataFrame) -> pd.DataFrame:
     parents = cells.merge(tuned[[*NETWORK, "selection", "k", "seed"]].drop_duplicates())
     learned = cells[cells["selection"] == "learned"].merge(tuned[NETWORK].drop_duplicates())
     return pd.concat([parents, learned])
+
+
+def _finding(done: pd.DataFrame) -> str:
+    network, rows = first_network(done)
+    tuned, plain = rows[rows["finetune"] != "none"], rows[rows["finetune"] == "none"]
+    k = 8 if 8 in set(tuned["k"]) else tuned["k"].iloc[0]
+    gain = mean_of(tuned, k=k) - mean_of(plain, k=k)
+    beyond = mean_of(tuned, k=k) - mean_of(plain, selection="learned")
+    said = f"{network}: finetuning adds {signed(gain)} points at K = {k}"
+    return said + ("" if np.isnan(beyond) else f", and ends {signed(beyond)} from learned weights")
+
+
+@figure(
+    "finetuning",
+    "Finetuning the selected network",
+    shows="The selected network, and the same after ordinary training from its checkpoint (e100: of epoch 100), over "
+    "K, beside weights learned from scratch (line and band).",
+    needs="finetuned cells and the cells that they start from",
+    rows=_finetuned,
+    finding=_finding,
+)
+def finetuning(done: pd.DataFrame, abreast: int) -> Figure:
+    """Selected → finetuned at each K; a line for each checkpoint that finetuning started from."""
+    picture, panels = panels_of(done[done["finetune"] != "none"], [*NETWORK, "selection"], abreast)
+    for ax, rows in panels:
+        name = rows["selection"].iloc[0]
+        network = same_network(done, rows)
+        selected = network[
+            (network["selection"] == name) & (network["finetune"] == "none") & network["k"].isin(rows["k"])
+        ]
+        labels: list[Label] = learned_line(ax, network)
+        if not selected.empty:
+            means = draw_points(ax, selected, look(name), shift=0.96)
+            text = f"selected ({look(name).label}), {n_of(means)}"
+            labels.append((last_height(means, selected), text, look(name).colour))
+        starts = sorted(rows["finetune"].unique(), key=lambda start: int(start[1:]))
+        for place, (start, line) in enumerate(zip(starts, itertools.cycle(LINES), strict=False)):
+            own = rows[rows["finetune"] == start]
+            means = draw_points(ax, own, FINETUNED, shift=1.04 + 0.06 * place, line=line)
+            labels.append((last_height(means, own), f"finetuned ({start}), {n_of(means)}", FINETUNED.colour))
+        k_axis(ax, list(rows["k"]))
+        draw_labels(ax, labels)
+    return picture

@@ -1,11 +1,14 @@
 """What several figures are put together from: panels, points with intervals, published values, labels, axes.
 
-Points are means over seeds with 95 % t-intervals; a hollow point is one seed, which has no interval. What is
-published is grey."""
+Points are means over seeds with 95 % t-intervals; seeds are small dots where there are five or fewer; a hollow point is
+one seed, which has no interval. What is published is a hollow grey diamond.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,32 +17,93 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy import optimize
 
-from slotbench.report.figures.style import GREY, LOOKS, PANEL, Look, escape
+from slotbench.report import names
+from slotbench.report.figures.style import GREY, PANEL, Look, escape, look
 from slotbench.results import published
 from slotbench.results.table import NETWORK, between, summary
 
 RANDOM_LABELS = "-random-labels"
 """How the name of a dataset ends whose test accuracy is no result."""
 
+SEEDS = 5
+"""So many seeds or fewer are drawn one by one."""
+
+# ---- which cells -----------------------------------------------------------------------------------------
+
+
+def selected_by(cells: pd.DataFrame, selections: Sequence[str]) -> pd.DataFrame:
+    """Cells of the deciding recipe, not finetuned, of `selections`, at K ≥ 2 (learned has no K), with true labels."""
+    return cells[
+        cells["decides"]
+        & ~cells["dataset"].str.endswith(RANDOM_LABELS)
+        & (cells["finetune"] == "none")
+        & cells["selection"].isin(selections)
+        & ((cells["k"] > 1) | (cells["selection"] == "learned"))
+    ]
+
+
+def greedy_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """Greedy cells, of which records tell what their layers select."""
+    return selected_by(cells, ["greedy"])
+
+
+def at_some_k(cells: pd.DataFrame) -> pd.DataFrame:
+    """Greedy cells at the few K that are told apart by colours."""
+    return greedy_cells(cells[cells["k"].isin([2, 8, 64])])
+
+
+def with_all(cells: pd.DataFrame, selections: Sequence[str]) -> pd.DataFrame:
+    """Those of `cells` whose network has every one of `selections`."""
+    return cells[
+        cells.groupby(NETWORK)["selection"].transform(lambda found: set(selections) <= set(found)).astype(bool)
+    ]
+
+
+def same_network(cells: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """All of `cells` with the dataset and architecture of `rows`."""
+    dataset, architecture = rows.iloc[0][NETWORK]
+    return cells[cells["dataset"].eq(dataset) & cells["architecture"].eq(architecture)]
+
+
+def first_network(done: pd.DataFrame) -> tuple[str, pd.DataFrame]:
+    """The first network of a figure, which its title is about: its name and its cells."""
+    rows = same_network(done, done)
+    return names.network(*rows.iloc[0][NETWORK]), rows
+
+
+def mean_of(rows: pd.DataFrame, value: str = "test_accuracy", **where: Any) -> float:
+    """The mean of the cells with these values in these columns; NaN without any."""
+    for column, wanted in where.items():
+        rows = rows[rows[column] == wanted]
+    return float(rows[value].astype(float).mean())
+
+
+def signed(value: float, places: int = 2) -> str:
+    return f"{value:+.{places}f}".replace("-", "−")
+
+
+# ---- what is drawn ---------------------------------------------------------------------------------------
 
 Label = tuple[float, str, str]
 """Height in the axes' units, text, colour."""
 
 
-def panels_of(rows: pd.DataFrame, by: Sequence[str]) -> tuple[Figure, Iterator[tuple[Axes, pd.DataFrame]]]:
+def panels_of(
+    rows: pd.DataFrame, by: Sequence[str], abreast: int, size: tuple[float, float] = PANEL
+) -> tuple[Figure, Iterator[tuple[Axes, pd.DataFrame]]]:
     """A figure with a titled panel for each group of `by`, and the panels with their rows."""
     groups = list(rows.groupby(list(by), sort=False))
-    columns = min(len(groups), 3 if len(groups) != 4 else 2)
+    columns = min(len(groups), abreast if len(groups) != 4 else min(abreast, 2))
     lines = -(-len(groups) // columns)
-    picture = Figure(figsize=(PANEL[0] * columns + 0.5, PANEL[1] * lines + 0.3), layout="constrained")
+    picture = Figure(figsize=(size[0] * columns + 0.5, size[1] * lines + 0.3), layout="constrained")
     axes = picture.subplots(lines, columns, squeeze=False)
     for unused in axes.flat[len(groups) :]:
         unused.remove()
 
     def panels() -> Iterator[tuple[Axes, pd.DataFrame]]:
-        for place, (ax, (names, group)) in enumerate(zip(axes.flat, groups, strict=False)):
-            dataset, architecture, *rest = (escape(name) for name in names)
-            ax.set_title(", ".join([f"{architecture} on {dataset}", *rest]))
+        for place, (ax, (group_names, group)) in enumerate(zip(axes.flat, groups, strict=False)):
+            dataset, architecture, *rest = group_names
+            ax.set_title(", ".join(escape(name) for name in (names.network(dataset, architecture), *rest)))
             if place % columns == 0:
                 ax.set_ylabel("test accuracy (%)")
             if place + columns >= len(groups):
@@ -50,47 +114,87 @@ def panels_of(rows: pd.DataFrame, by: Sequence[str]) -> tuple[Figure, Iterator[t
 
 
 def draw_points(
-    ax: Axes, means: pd.DataFrame, look: Look, *, shift: float = 1.0, line: str = "-", zorder: float = 3
-) -> None:
-    """Means over K with their intervals, joined by a line; a single seed is hollow. `shift` multiplies K."""
-    x = means["k"] * shift
-    ax.plot(x, means["mean"], line, color=look.colour, zorder=zorder)
-    some = means["half"].notna()
+    ax: Axes,
+    rows: pd.DataFrame,
+    look: Look,
+    *,
+    value: str = "test_accuracy",
+    x: str = "k",
+    shift: float = 1.0,
+    line: str = "-",
+    broken_by: str | None = None,
+) -> pd.DataFrame:
+    """Means of `rows` over the column `x` with intervals and seeds, joined by a line; returns the means.
+
+    `shift` multiplies the places. The line breaks where the column `broken_by` changes from one x to the next, and
+    where the interval is wider than accuracies can be: seeds that disagree so are drawn without their mean.
+    """
+    means = summary(rows, [x], value)
+    if value.endswith("accuracy"):
+        lost = means["half"].notna() & ((means["mean"] - means["half"] < 0) | (means["mean"] + means["half"] > 105))
+        means.loc[lost, ["mean", "half"]] = np.nan
+    places = means[x].astype(float) * shift
+    runs = [slice(None)]
+    if broken_by is not None:
+        kinds = rows.groupby(x)[broken_by].first().reindex(means[x])
+        starts = [0, *np.flatnonzero((kinds != kinds.shift()).to_numpy())[1:], len(kinds)]
+        runs = [slice(low, high) for low, high in itertools.pairwise(starts)]
+    for run in runs:
+        ax.plot(places[run], means["mean"][run], line, color=look.colour, zorder=3)
+    several = means["half"].notna()
     ax.errorbar(
-        x[some], means["mean"][some], means["half"][some], fmt=look.marker, color=look.colour, capsize=2,
-        elinewidth=0.9, capthick=0.9, zorder=zorder,
+        places[several], means["mean"][several], means["half"][several], fmt=look.marker, color=look.colour, capsize=2,
+        elinewidth=0.9, capthick=0.9, zorder=3,
     )  # fmt: skip
-    ax.plot(x[~some], means["mean"][~some], look.marker, color=look.colour, markerfacecolor="white", zorder=zorder)
+    single = means["n"].eq(1)
+    ax.plot(places[single], means["mean"][single], look.marker, color=look.colour, markerfacecolor="white", zorder=3)
+    few = means.loc[means["n"].between(2, SEEDS), x]
+    seeds = rows[rows[x].isin(few)]
+    alone = rows[rows[x].isin(means.loc[means["mean"].isna(), x])]
+    ax.plot(alone[x].astype(float) * shift, alone[value].astype(float), look.marker, color=look.colour, zorder=3)
+    ax.plot(
+        seeds[x].astype(float) * shift, seeds[value].astype(float), "o", color=look.colour, markersize=1.6,
+        markeredgewidth=0, zorder=4,
+    )  # fmt: skip
+    return means
 
 
-def _published(ax: Axes, rows: pd.DataFrame, selection: str, *, shift: float = 1.0) -> pd.DataFrame:
-    """The paper's values for the network of `rows`, over K, hollow and grey behind ours; returns them."""
+def draw_published(ax: Axes, points: pd.DataFrame, places: pd.Series[float]) -> None:
+    """Published values as hollow grey diamonds joined by a line; their uncertainty is smaller than they are."""
+    ax.plot(
+        places, points["mean"], "-D", color=GREY, markerfacecolor="white", markersize=4.5, markeredgewidth=0.9,
+        linewidth=0.8, zorder=2,
+    )  # fmt: skip
+
+
+def published_for(rows: pd.DataFrame, selection: str) -> pd.DataFrame:
+    """The paper's values of `selection` for the network of `rows`, over K; of K = 1, the random network, none."""
     points = same_network(published.values(), rows)
     points = points[points["selection"] == selection].sort_values("k")
-    if selection == "learned":
-        for height in points["mean"]:
-            ax.axhline(height, color=GREY, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-        return points
-    points = points[points["k"] > 1]  # K = 1 is the random network: it has a figure of its own
-    ax.errorbar(
-        points["k"] * shift, points["mean"], points["uncertainty"], fmt=LOOKS[selection].marker, color=GREY,
-        markerfacecolor="none", markersize=7, markeredgewidth=0.8, elinewidth=0.6, zorder=1,
-    )  # fmt: skip
-    return points
+    return points if selection == "learned" else points[points["k"] > 1]
 
 
 def learned_line(ax: Axes, rows: pd.DataFrame) -> list[Label]:
     """Learned weights among `rows` as a horizontal line and band (mean and interval), and their label."""
-    look = LOOKS["learned"]
+    learned = look("learned")
     means = summary(rows[rows["selection"] == "learned"], ["selection"])
     for mean, half in means[["mean", "half"]].itertuples(index=False):
-        ax.axhline(mean, color=look.colour, linewidth=1.2, zorder=2)
+        ax.axhline(mean, color=learned.colour, linewidth=1.2, zorder=2)
         if not np.isnan(half):
-            ax.axhspan(mean - half, mean + half, color=look.colour, alpha=0.18, linewidth=0, zorder=0)
-    return [(mean, f"learned, {n_of(means)}", look.ink) for mean in means["mean"]]
+            ax.axhspan(mean - half, mean + half, color=learned.colour, alpha=0.18, linewidth=0, zorder=0)
+    return [(mean, f"learned, {n_of(means)}", learned.colour) for mean in means["mean"]]
+
+
+def published_learned(ax: Axes, rows: pd.DataFrame) -> list[Label]:
+    """What was published of learned weights, as a dashed line."""
+    points = published_for(rows, "learned")
+    for height in points["mean"]:
+        ax.axhline(height, color=GREY, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+    return [(height, "learned, published", GREY) for height in points["mean"]]
 
 
 def k_axis(ax: Axes, ks: Sequence[int]) -> None:
+    """K in powers of two, each with its number where there is room."""
     ax.autoscale_view(scalex=False)  # a horizontal line inside the limits of one point has not narrowed them
     # Two seeds can have an interval past every accuracy: it is drawn as it is, and cut off where accuracies end.
     low, high = ax.get_ylim()
@@ -110,66 +214,24 @@ def k_axis(ax: Axes, ks: Sequence[int]) -> None:
 def draw_labels(ax: Axes, labels: Sequence[Label]) -> None:
     """Labels in the right margin, beside what they name, moved apart where they would touch."""
     low, high = ax.get_ylim()
-    wanted = sorted(labels)
+    wanted = sorted(label for label in labels if not np.isnan(label[0]))
     steps = 0.08 * np.arange(len(wanted))
     heights = (np.array([height for height, _, _ in wanted]) - low) / (high - low)
     # The nearest heights in this order, a line apart: least squares under x[i+1] ≥ x[i] + step.
     places = optimize.isotonic_regression(heights - steps).x + steps if wanted else steps
+    places -= max(0, places.max(initial=0) - 1)  # none beside the title
     for place, (_, text, colour) in zip(places, wanted, strict=True):
         ax.annotate(text, (1.02, place), xycoords="axes fraction", va="center", color=colour, fontsize=7)
 
 
+def last_height(means: pd.DataFrame, rows: pd.DataFrame, value: str = "test_accuracy") -> float:
+    """Where the label of a line over K stands: at its last mean, or at the last K's middle seed if that has none."""
+    height = float(means["mean"].iloc[-1])
+    return float(rows.loc[rows["k"] == means["k"].iloc[-1], value].median()) if np.isnan(height) else height
+
+
 def n_of(means: pd.DataFrame) -> str:
     return f"n = {between(means['n'])}"
-
-
-def selected_by(cells: pd.DataFrame, selections: Sequence[str]) -> pd.DataFrame:
-    """Cells of the deciding recipe, not finetuned, of `selections`, at K ≥ 2 (learned has no K), with true labels."""
-    return cells[
-        cells["decides"]
-        & ~cells["dataset"].str.endswith(RANDOM_LABELS)
-        & (cells["finetune"] == "none")
-        & cells["selection"].isin(selections)
-        & ((cells["k"] > 1) | (cells["selection"] == "learned"))
-    ]
-
-
-def greedy_cells(cells: pd.DataFrame) -> pd.DataFrame:
-    """Greedy cells, of which records tell what their layers select."""
-    return selected_by(cells, ["greedy"])
-
-
-def same_network(cells: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """All of `cells` with the dataset and architecture of `rows`."""
-    dataset, architecture = rows.iloc[0][NETWORK]
-    return cells[cells["dataset"].eq(dataset) & cells["architecture"].eq(architecture)]
-
-
-def over_k(done: pd.DataFrame, selections: Sequence[str]) -> Figure | None:
-    """A panel for each network with every one of `selections`: their lines over K, learned, and published."""
-    ours = done[done["selection"].isin(selections)]
-    ours = ours[ours.groupby(NETWORK)["selection"].transform("nunique") == len(selections)]
-    if ours.empty:
-        return None
-    picture, panels = panels_of(ours, NETWORK)
-    for ax, rows in panels:
-        labels: list[Label] = []
-        ks = list(rows["k"])
-        for place, selection in enumerate(selections):
-            shift = 1 + 0.06 * (place - (len(selections) - 1) / 2)
-            look = LOOKS[selection]
-            means = summary(rows[rows["selection"] == selection], ["k"])
-            draw_points(ax, means, look, shift=shift)
-            labels.append((means["mean"].iloc[-1], f"{look.label}, {n_of(means)}", look.ink))
-            paper = _published(ax, rows, selection, shift=shift)
-            ks += list(paper["k"])
-            labels += [(height, f"{look.label}, published", GREY) for height in paper["mean"].iloc[-1:]]
-        labels += learned_line(ax, same_network(done, rows))
-        paper = _published(ax, rows, "learned")
-        labels += [(height, "learned, published", GREY) for height in paper["mean"]]
-        k_axis(ax, ks)
-        draw_labels(ax, labels)
-    return picture
 
 
 def y_label(ax: Axes, text: str) -> None:
@@ -178,8 +240,42 @@ def y_label(ax: Axes, text: str) -> None:
         ax.set_ylabel(text)
 
 
-def at_eight(cells: pd.DataFrame) -> pd.Series[bool]:
-    return cells["selection"].eq("greedy") & cells["k"].eq(8) & ~cells["dataset"].str.endswith(RANDOM_LABELS)
+def over_k(done: pd.DataFrame, selections: Sequence[str], abreast: int, *, beside: bool = True) -> Figure:
+    """A panel for each network with all of `selections`: over K, and `beside` them learned and published."""
+    picture, panels = panels_of(done[done["selection"].isin(selections)], NETWORK, abreast)
+    for ax, rows in panels:
+        labels: list[Label] = []
+        ks = list(rows["k"])
+        present = [selection for selection in selections if selection in set(rows["selection"])]
+        for place, selection in enumerate(present):
+            shift = 1 + 0.06 * (place - (len(present) - 1) / 2)
+            own, mine = look(selection), rows[rows["selection"] == selection]
+            means = draw_points(ax, mine, own, shift=shift, broken_by="learning_rate")
+            labels.append((last_height(means, mine), f"{own.label}, {n_of(means)}", own.colour))
+            if not beside:
+                continue
+            paper = published_for(rows, selection)
+            draw_published(ax, paper, paper["k"] * shift)
+            ks += list(paper["k"])
+            labels += [(height, f"{own.label}, published", GREY) for height in paper["mean"].iloc[-1:]]
+        network = same_network(done, rows)
+        if beside:
+            labels += [*learned_line(ax, network), *published_learned(ax, rows)]
+        k_axis(ax, ks)
+        _rates(ax, rows[rows["selection"] == present[0]])
+        draw_labels(ax, labels)
+    return picture
 
 
-PAPER = " Grey: published, where the paper has a value (hollow points; dashed for learned)."
+def _rates(ax: Axes, rows: pd.DataFrame) -> None:
+    """The recipe's learning rates along the axis of K, where it has several: a line ends where the rate changes."""
+    rates = rows.groupby("k")["learning_rate"].first()
+    if rates.nunique() < 2:
+        return
+    changes = rates.ne(rates.shift()).cumsum()
+    for _, run in rates.groupby(changes):
+        middle = float(np.exp(np.log(run.index.to_numpy(float)).mean()))
+        ax.annotate(
+            f"rate {run.iloc[0]:g}", (middle, 0.02), xycoords=("data", "axes fraction"), ha="center", fontsize=6,
+            color=GREY,
+        )  # fmt: skip

@@ -1,8 +1,9 @@
 """The figures by name, their captions and their files.
 
-Adding a figure: one function under `@figure` in the file of its theme, from its rows of the table to a matplotlib
-`Figure`; its caption, with n, recipe, epochs and devices, is made from the same rows. Saved files depend on the table
-only: same rows, same bytes."""
+Adding a figure: one function under `@figure` in the file of its theme, from the cells that it draws to a matplotlib
+`Figure`. Its caption, with n, recipe, epochs and devices, is made from the same cells. Saved files depend on the table
+only: same rows, same bytes.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +17,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from slotbench.files import atomic
+from slotbench.report import names
 from slotbench.report.figures.style import METADATA, styled
 from slotbench.results.table import NETWORK, Collected, between, summary
-from slotbench.selection import SELECTIONS
 
-Draw = Callable[[pd.DataFrame], Figure | None]
-"""Done cells, or their layers or epochs → the figure, or None where what it compares is not there."""
+Rows = Callable[[pd.DataFrame], pd.DataFrame]
+"""Cells of a run → those that a figure draws. Of the done ones it gives exactly what is drawn, nothing if what is to be
+compared is not there; of the others, what is absent."""
+
+Draw = Callable[[pd.DataFrame, int], Figure]
+"""Done cells, or their layers or epochs, and how many panels may stand abreast (1: on a phone) → the figure."""
+
+ABREAST = 3
+"""Panels beside each other on paper and on a wide screen."""
+
+ACCURACY = "test accuracy at the best validation epoch"
 
 
 @dataclass(frozen=True)
@@ -34,108 +44,153 @@ class Entry:
     """the caption's first sentences: what one sees, without any number"""
     needs: str
     """the cells without which there is nothing to draw, in words"""
-    rows: Callable[[pd.DataFrame], pd.DataFrame]
-    """the cells that it is about, of every status"""
+    rows: Rows
     draw: Draw
+    finding: Callable[[pd.DataFrame], str]
+    """done cells → what the figure finds, in a sentence with its numbers and without a full stop"""
     of: Literal["cells", "layers", "curves"] = "cells"
     """what it draws a row of, of the done cells: layers and epochs stand with the columns of their cell"""
     value: str = "test_accuracy"
     """the column of the table that a point shows"""
-    points: str = "test accuracy at the best validation epoch"
+    points: str = ACCURACY
     """the same in words"""
     unit: str = " %"
-    drawn: str = (
-        "Points are means over seeds of {points}, with 95 % t-intervals; a hollow point is one seed, which has no "
-        "interval."
-    )
-    """what is drawn of the cells, in a sentence"""
+    drawn: str = "Points are means over seeds of {points}."
+    """what is drawn of the cells, in a sentence; empty if `shows` says it"""
+    counted: bool = True
+    """whether it is drawn from trained cells at all"""
+
+    def done(self, cells: pd.DataFrame) -> pd.DataFrame:
+        """The cells that are drawn."""
+        return self.rows(cells[cells["status"] == "done"])
 
     def drawn_rows(self, collected: Collected) -> pd.DataFrame:
         """What `draw` is given."""
-        rows = self.rows(collected.shown)
-        done = rows[rows["status"] == "done"]
+        done = self.done(collected.shown)
         if self.of == "cells":
             return done
         return done.drop(columns="changed").merge(getattr(collected, self.of), on="record", suffixes=("_of_cell", ""))
 
+    def brief(self, cells: pd.DataFrame) -> str:
+        """What one sees, how many cells that is, and what is absent; `common` says the rest."""
+        done = self.done(cells)
+        said = [self.shows]
+        if self.value != "test_accuracy" and self.drawn:
+            said.append(self.drawn.format(points=self.points))
+        if self.counted:
+            said += [_count(done), *_absent(self.rows(cells))]
+            if list(done["recipe"].unique()) != list(cells.loc[cells["decides"], "recipe"].unique()):
+                said.append(f"Recipe {' and '.join(sorted(done['recipe'].unique()))}.")
+        return " ".join(said)
+
     def caption(self, cells: pd.DataFrame) -> str:
-        """What one sees, then n, recipe, epochs and devices of the cells behind it."""
-        return f"{self.shows} {facts(self.rows(cells), self.drawn.format(points=self.points))}"
+        """All of it, for where the figure stands alone: also recipe, epochs and devices."""
+        if not self.counted:
+            return self.shows
+        done = self.done(cells)
+        parts = [self.shows, self.drawn.format(points=self.points), READING, _count(done), _made(done)]
+        return " ".join([part for part in parts if part] + _absent(self.rows(cells)))
 
     def alt(self, cells: pd.DataFrame) -> str:
         """The figure in words, for who cannot see it: per network its lowest and its highest mean."""
-        means = summary(self.rows(cells), [*NETWORK, "selection", "k", "finetune"], self.value).dropna(subset="mean")
+        if not self.counted:
+            return f"Chart. {self.title}. {self.shows}"
+        means = summary(self.done(cells), [*NETWORK, "selection", "k", "finetune"], self.value).dropna(subset="mean")
         panels = []
         for (dataset, architecture), rows in means.groupby(NETWORK, sort=False):
             low, high = (
-                f"{row['mean']:.2f}{self.unit} ({method(row)})"
+                f"{row['mean']:.2f}{self.unit} ({names.method(row['selection'], row['k'], row['finetune'])})"
                 for _, row in rows.sort_values("mean").iloc[[0, -1]].iterrows()
             )
-            panels.append(f"{architecture} on {dataset}: from {low} to {high}")
+            panels.append(f"{names.network(dataset, architecture)}: from {low} to {high}")
         return f"Chart. {self.title}. Mean {self.points}, {'; '.join(panels)}. The tables hold every value."
+
+
+READING = (
+    "Bars are 95 % t-intervals over seeds; up to five seeds are small dots too, and a hollow point is a single seed, "
+    "which has no interval."
+)
+"""How to read any figure."""
+
+
+def common(cells: pd.DataFrame) -> str:
+    """What holds for every figure unless its caption says otherwise, said once."""
+    done = cells[cells["decides"] & (cells["status"] == "done")]
+    return f"Unless a caption says otherwise, points are means over seeds of {ACCURACY}. {READING} {_made(done)}"
+
+
+def _made(done: pd.DataFrame) -> str:
+    devices = ", ".join(sorted(done["device"].dropna().unique()))
+    recipes = " and ".join(sorted(done["recipe"].unique()))
+    return f"Recipe {recipes}, {between(done['epochs'])} epochs. Trained on {devices}."
+
+
+def _count(done: pd.DataFrame) -> str:
+    seeds = between(done.groupby(["recipe", *NETWORK, "selection", "k", "finetune"]).size())
+    return f"n = {seeds} {'seed' if seeds == '1' else 'seeds'} a point; {len(done)} cells."
+
+
+def _absent(rows: pd.DataFrame) -> list[str]:
+    counts = rows["status"].value_counts()
+    absent = [f"{counts[status]} {status}" for status in ("diverged", "missing", "failed") if status in counts]
+    return [f"Not in it: {', '.join(absent)}."] if absent else []
 
 
 FIGURES: dict[str, Entry] = {}
 
 
-def figure(
-    name: str, title: str, *, shows: str, needs: str, rows: Callable[[pd.DataFrame], pd.DataFrame], **more: Any
-) -> Callable[[Draw], Draw]:
+def figure(name: str, title: str, **entry: Any) -> Callable[[Draw], Draw]:
     """Puts the function below into `FIGURES`, in the order of the report; the arguments are `Entry`'s."""
 
     def register(draw: Draw) -> Draw:
-        FIGURES[name] = Entry(name, title, shows, needs, rows, draw, **more)
+        FIGURES[name] = Entry(name, title, draw=draw, **entry)
         return draw
 
     return register
 
 
-def save(collected: Collected, folder: Path) -> dict[str, Figure | None]:
+@dataclass(frozen=True)
+class Drawn:
+    """A figure as the page needs it."""
+
+    picture: Figure
+    wide: str
+    """as SVG"""
+    narrow: str
+    """the same with its panels under each other; empty if it has one panel"""
+
+
+def save(collected: Collected, folder: Path) -> dict[str, Drawn | None]:
     """Draws every figure that has data as `folder`/<name>.{svg,png,pdf}; the others are None.
 
     Files of a figure that is not drawn any more are removed.
     """
-    pictures: dict[str, Figure | None] = {}
+    pictures: dict[str, Drawn | None] = {}
     for entry in FIGURES.values():
+        done = entry.drawn_rows(collected)
         with styled():
-            pictures[entry.name] = picture = entry.draw(entry.drawn_rows(collected))
-            for kind, metadata in METADATA.items():
+            picture = None if done.empty else entry.draw(done, ABREAST)
+            saved = {}
+            for kind in METADATA:
                 path = folder / f"{entry.name}.{kind}"
                 if picture is None:
                     path.unlink(missing_ok=True)
                     continue
-                buffer = io.BytesIO()
-                picture.savefig(buffer, format=kind, metadata=metadata)
+                saved[kind] = saved_bytes(picture, kind)
                 with atomic(path, "wb") as file:
-                    file.write(buffer.getvalue())
+                    file.write(saved[kind])
+            pictures[entry.name] = None
+            if picture is not None:
+                narrow = entry.draw(done, 1)
+                several = narrow.get_size_inches()[0] < picture.get_size_inches()[0]
+                pictures[entry.name] = Drawn(
+                    picture, saved["svg"].decode(), saved_bytes(narrow, "svg").decode() if several else ""
+                )
     return pictures
 
 
-def method(row: pd.Series[Any]) -> str:
-    """A summary's row in words: "greedy, K = 8, finetuned from epoch 100"."""
-    words = [row["selection"]]
-    if SELECTIONS[row["selection"]].has_options:
-        words.append(f"K = {row['k']}")
-    if row["finetune"] != "none":
-        words.append(f"finetuned from epoch {row['finetune'][1:]}")
-    return ", ".join(words)
-
-
-def facts(rows: pd.DataFrame, drawn: str) -> str:
-    """What is drawn, then n, recipe, epochs and devices of the done cells, and how many are not done."""
-    done = rows[rows["status"] == "done"]
-    seeds = between(done.groupby(["recipe", *NETWORK, "selection", "k", "finetune"]).size())
-    parts = [
-        drawn,
-        f"n = {seeds} {'seed' if seeds == '1' else 'seeds'} a point; {len(done)} cells.",
-        f"Recipe {' and '.join(sorted(done['recipe'].unique()))}, {between(done['epochs'])} epochs.",
-        f"Trained on {', '.join(sorted(done['device'].dropna().unique()))}.",
-    ]
-    absent = [
-        f"{count} {status}"
-        for status in ("diverged", "missing", "failed")
-        if (count := int((rows["status"] == status).sum()))
-    ]
-    if absent:
-        parts.append(f"Not in it: {', '.join(absent)}.")
-    return " ".join(parts)
+def saved_bytes(picture: Figure, kind: str) -> bytes:
+    """`picture` as a file of `kind`: svg, png or pdf."""
+    buffer = io.BytesIO()
+    picture.savefig(buffer, format=kind, metadata=METADATA[kind])
+    return buffer.getvalue()

@@ -1,7 +1,9 @@
-"""How figures look: a method has one colour and one marker everywhere."""
+"""How figures look: a method has one colour and one marker everywhere, on a white ground and on a dark one."""
 
 from __future__ import annotations
 
+import colorsys
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,10 +12,21 @@ from typing import Any
 import matplotlib as mpl
 import seaborn as sns
 
-PALETTE = sns.color_palette("colorblind").as_hex()
+from slotbench.report import names
+from slotbench.selection import SELECTIONS
 
+INK = "#1d2126"
+"""Letters, axes and whatever is no method's."""
+GREY = "#6b6b6b"
+"""What was published, and lines to compare with."""
+PALE = "#8c8c8c"
+"""Marks without letters that stay behind the others."""
+PAGE = {"light": "#ffffff", "dark": "#14171a"}
+"""The grounds that figures stand on; the page's own (templates/style.css)."""
 
-GREY = "#767676"
+# For rules whose entry names none.
+COLOURS = ("#7a3b00", "#4d6b00", "#00707a", "#8c4a2f", "#6a4c93")
+MARKERS = ("h", "p", "d", "8", "H")
 
 
 @dataclass(frozen=True)
@@ -24,30 +37,68 @@ class Look:
     colour: str
     marker: str
 
-    @property
-    def ink(self) -> str:
-        """The colour for letters: dark enough to be read on white (contrast above 4.5)."""
-        return str(mpl.colors.to_hex(sns.set_hls_values(self.colour, l=0.28)))
+
+FINETUNED = Look("finetuned", "#a83f95", "^")
+RANDOM = Look("random network", "#a6680a", "v")
+TUNED = Look("learned, tuned rate", "#2f6b3f", "d")
 
 
-LOOKS = {
-    "greedy": Look("greedy", PALETTE[0], "o"),
-    "probabilistic": Look("probabilistic", PALETTE[3], "s"),
-    "learned": Look("learned", PALETTE[2], "D"),
-    "finetuned": Look("finetuned", PALETTE[4], "^"),
-    "random": Look("random network", PALETTE[1], "v"),
-    "greedy-shared-layer": Look("greedy, shared per layer", PALETTE[9], "<"),
-    "greedy-shared-network": Look("greedy, shared by all layers", PALETTE[6], ">"),
-    "edge-popup": Look("edge-popup", PALETTE[5], "P"),
-    "supermask": Look("supermask", PALETTE[8], "X"),
-    "lottery-ticket": Look("lottery ticket", "#222222", "*"),
-}
+def look(selection: str) -> Look:
+    """How the rule `selection` looks: by its entry, or by its place in the cycles of `COLOURS` and `MARKERS`."""
+    entry = SELECTIONS[selection]
+    place = list(SELECTIONS).index(selection)
+    return Look(
+        names.selection_label(selection),
+        entry.colour or COLOURS[place % len(COLOURS)],
+        entry.marker or MARKERS[place % len(MARKERS)],
+    )
+
+
+def contrast(colour: str, ground: str) -> float:
+    """The contrast of two colours by the Web Content Accessibility Guidelines: 1 to 21."""
+
+    def luminance(name: str) -> float:
+        red, green, blue = (
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in mpl.colors.to_rgb(name)
+        )
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted((luminance(colour), luminance(ground)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def in_the_dark(colour: str) -> str:
+    """The colour of the same hue that stands on the dark page as `colour` does on the white one."""
+    if colour == PAGE["light"]:
+        return PAGE["dark"]
+    wanted = contrast(colour, PAGE["light"])
+    hue, _, saturation = colorsys.rgb_to_hls(*mpl.colors.to_rgb(colour))
+    shades = [str(mpl.colors.to_hex(colorsys.hls_to_rgb(hue, step / 200, min(saturation, 0.7)))) for step in range(201)]
+    return min(shades, key=lambda shade: abs(contrast(shade, PAGE["dark"]) - min(wanted, 15)))
+
+
+def for_page(svg: str, name: str) -> str:
+    """A saved figure as a part of an HTML page: colours as CSS variables with a value in the dark, ids of its own."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
+    svg = re.sub(r'\bid="', f'id="{name}-', svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    return re.sub(r"(?<![\w&(])#([0-9a-f]{6})\b", r"var(--c\1, #\1)", svg)
+
+
+def dark_variables(svgs: str) -> str:
+    """The declarations for a dark page of the variables that `for_page` has put into `svgs`."""
+    colours = sorted(set(re.findall(r"var\(--c([0-9a-f]{6}),", svgs)))
+    return " ".join(f"--c{colour}: {in_the_dark(f'#{colour}')};" for colour in colours)
 
 
 STYLE = sns.axes_style("ticks") | {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.labelsize": 8,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
     "axes.linewidth": 0.6,
     "axes.titlelocation": "left",
     "axes.titlesize": 8.5,
@@ -60,8 +111,11 @@ STYLE = sns.axes_style("ticks") | {
     "savefig.dpi": 300,
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "slotbench",  # ids by content, not by chance
+    "text.color": INK,
+    "xtick.color": INK,
     "xtick.labelsize": 7.5,
     "xtick.major.width": 0.6,
+    "ytick.color": INK,
     "ytick.labelsize": 7.5,
     "ytick.major.width": 0.6,
 }
@@ -89,6 +143,7 @@ PANEL = (3.3, 2.2)
 
 
 LINES = ("-", "--", ":", "-.")
+"""Kinds of lines, of what has one colour."""
 
 
 def escape(name: object) -> str:
@@ -96,11 +151,9 @@ def escape(name: object) -> str:
     return str(name).replace("$", r"\$")
 
 
-def shades(ks: list[int]) -> dict[int, str]:
-    """A colour for each K: the darker the more."""
-    return dict(zip(ks, sns.color_palette("blend:#7fbfe8,#08306b", len(ks)).as_hex(), strict=True))
-
-
-def ink_of(colour: str) -> str:
-    """A colour's own, dark enough for letters."""
-    return Look("", colour, "").ink
+def shades(ks: list[int]) -> dict[int, tuple[str, str]]:
+    """A colour and a kind of line for each K: the darker the more; told apart without colours too."""
+    colours = sns.color_palette("blend:#1a7da8,#8a2f8f,#2b0a1a", len(ks)).as_hex()
+    return {
+        k: (colour, LINES[-1 - place % len(LINES)]) for place, (k, colour) in enumerate(zip(ks, colours, strict=True))
+    }

@@ -2,7 +2,6 @@
 
 import json
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 
@@ -26,7 +25,7 @@ def line(ax, colour):
 @pytest.mark.parametrize(("name", "value"), [("bits", "bits_of_move"), ("levels", "levels")])
 def test_lines_are_the_tables_means(name, value, whole):
     means = summary(figures.FIGURES[name].rows(whole.cells), ["k"], value)
-    x, y = line(draw(name, whole).axes[0], style.LOOKS["greedy"].colour)
+    x, y = line(draw(name, whole).axes[0], style.look("greedy").colour)
     assert (x, y) == (list(means["k"]), list(means["mean"]))
 
 
@@ -47,13 +46,12 @@ def test_change_is_drawn_epoch_by_epoch(whole):
 
 def test_finetuning_costs_what_it_started_from_too(whole):
     (ax,) = draw("accuracy-vs-flops", whole).axes
-    places = {
-        float(x)
-        for one in ax.lines
-        if mpl.colors.to_hex(one.get_color()) == mpl.colors.to_hex(style.LOOKS["finetuned"].colour)
-        for x in one.get_xdata()
-    }
-    assert list(places) == pytest.approx([81_457_200_000 * 220 / 1e12])
+    flops = f"{81_457_200_000 * 220 / 1e12:.1f}"
+    rows = [label.get_text() for label in ax.get_yticklabels()]
+    tuned = [place for place, text in enumerate(rows) if "finetuned" in text]
+    assert tuned
+    costs = {text.xy[1]: text.get_text() for text in ax.texts}
+    assert {costs[place] for place in tuned} == {flops}
 
 
 def test_random_labels_and_dead_networks_are_no_accuracies(whole):
@@ -76,4 +74,4 @@ def test_a_benchmark_that_is_committed_is_drawn_beside_the_memory(whole, tmp_pat
         json.dumps([*rows, {**rows[1], "path": "torch alone", "ms_per_step": 4.0}])
     )
     time = next(ax for ax in draw("memory-and-time", whole).axes if ax.get_ylabel() == "ms per training step")
-    assert line(time, style.LOOKS["greedy"].colour) == ([2, 64], [2.4, 2.5])
+    assert line(time, style.look("greedy").colour) == ([2, 64], [2.4, 2.5])
