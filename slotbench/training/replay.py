@@ -1,7 +1,7 @@
 """Training cells again, to compare bit by bit with what their records say: `slotbench replay` and `slotbench vouch`.
 
 Two machines may round sums in another way, and training makes much of a small difference. So where a record's bits
-do not come out, `replay` measures how far two ways of rounding lead apart on this machine, and `vouch` trains by the
+do not come out, `replay` measures how far ways of rounding lead apart on this machine, and `vouch` trains by the
 record's own code as well, on the same machine, and compares with that.
 """
 
@@ -42,9 +42,13 @@ from slotbench.training.device import device_name, prepare, processor
 from slotbench.training.session import Session, Weights
 
 CURVES = ("train_loss", "validation_accuracy", "changed")
+SHIFTS = (1, 31, 64)
+"""Ways of rounding: how far the images of a batch are moved round before their gradients are added up."""
+SHIFTED_EPOCHS = 5
+"""at least: two trainings are equal but for the last bits until a first selection differs"""
 SLACK = 4
-"""How many times farther apart than two ways of rounding on one machine two machines' may lead: measured on few epochs
-and compared on as few, the first epochs of a cell differ by factors from one pair of roundings to another."""
+"""How many times farther apart than the ways of rounding on this machine another machine's may lead: of so few trainings
+the farthest are not the farthest there could be."""
 
 
 class Trained(NamedTuple):
@@ -81,19 +85,19 @@ def retrain(
     epochs: int,
     data_dir: Path,
     start: tuple[Weights, str] | None = None,
-    other: bool = False,
+    shift: int = 0,
 ) -> tuple[Trained, dict[str, Weights]]:
     """Trains `cell` for `epochs` epochs from its start, and the weights of each checkpoint that it passes.
 
-    `start` is what a finetuned cell starts from; `other` rounds sums in another way
+    `start` is what a finetuned cell starts from; `shift` rounds sums in another way
     than training does: `round_otherwise`.
     """
     device = prepare(recipe.threads, recipe.precision, recipe.deterministic)
     session = Session(cell, recipe, batches.load(cell.dataset, data_dir, device), device)
     if start is not None:
         session.start_from(*start)
-    if other:
-        round_otherwise(session)
+    if shift:
+        round_otherwise(session, shift)
     kept: dict[str, Weights] = {}
     for _ in range(epochs):
         session.train_epoch()
@@ -113,11 +117,11 @@ def content_of(weights: Weights) -> bytes:
     return save({name: tensor.contiguous().cpu() for name, tensor in weights.items()})
 
 
-def round_otherwise(session: Session) -> None:
-    """Lets `session` add up the gradients of a batch's images in reverse: the same sums, rounded elsewhere."""
+def round_otherwise(session: Session, shift: int) -> None:
+    """Lets `session` add up the gradients of a batch's images in another order: the same sums, rounded elsewhere."""
     name = "passes" if hasattr(session, "passes") else "loss"
     passes = getattr(session, name)
-    setattr(session, name, lambda images, labels: passes(images.flip(0), labels.flip(0)))
+    setattr(session, name, lambda images, labels: passes(images.roll(shift, 0), labels.roll(shift, 0)))
 
 
 def difference(here: Trained, there: Trained) -> Difference | None:
@@ -176,18 +180,21 @@ def replay(cell: Cell, path: Path, epochs: int | None, data_dir: Path) -> Replay
         return Replay(cell, count, "equal", f"equal to the bit over {count} epochs")
     loss, accuracy = distance(here, there)
     far = f"{loss:.1e} in training loss, {100 * accuracy:.2f} percentage points of validation accuracy"
-    other, _ = retrain(cell, recipe, min(count, 10), data_dir, start, other=True)
-    bounds = distance(here, other)
+    several = min(max(count, SHIFTED_EPOCHS), whole)
+    plain = here if count >= several else retrain(cell, recipe, several, data_dir, start)[0]
+    shifted = [retrain(cell, recipe, several, data_dir, start, shift)[0] for shift in SHIFTS]
+    bounds = tuple(map(max, zip(*(distance(plain, other) for other in shifted), strict=True)))
     if bounds == (0.0, 0.0):
         return Replay(cell, count, "different", f"different: {first}")
     measured = f"{bounds[0]:.1e} and {100 * bounds[1]:.2f}"
     if loss <= SLACK * bounds[0] and accuracy <= SLACK * bounds[1] + 2e-3:
         words = (
-            f"equal within what another processor's rounding explains: at most {far}; two ways of rounding on this "
-            f"machine lead {measured} apart in {min(count, 10)} epochs. The record is from {record.provenance.device}"
+            f"equal within what another processor's rounding explains: at most {far}; ways of rounding on this "
+            f"machine lead {measured} apart in {several} epochs. The record is from {record.provenance.device}"
         )
         return Replay(cell, count, "rounding", words)
-    return Replay(cell, count, "different", f"different: {first}; at most {far}, where two roundings give {measured}")
+    words = f"different: {first}; at most {far}, where ways of rounding here give {measured}"
+    return Replay(cell, count, "different", words)
 
 
 def starting_point(cell: Cell, path: Path, data_dir: Path) -> tuple[Weights, str]:
