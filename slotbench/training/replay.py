@@ -47,8 +47,8 @@ SHIFTS = (1, 31, 64)
 SHIFTED_EPOCHS = 5
 """at least: two trainings are equal but for the last bits until a first selection differs"""
 SLACK = 4
-"""How many times farther apart than the ways of rounding on this machine another machine's may lead: of so few trainings
-the farthest are not the farthest there could be."""
+"""How many times farther apart than the ways of rounding on this machine another machine's may lead: of so few
+trainings the farthest are not the farthest there could be."""
 
 
 class Trained(NamedTuple):
