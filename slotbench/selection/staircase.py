@@ -78,9 +78,9 @@ def climb(weights: Float64, scores: Float64, dtype: np.dtype[Any]) -> kernel.Ste
             corners = np.where(rise > 0, fall / rise, np.inf)
         corner = corners.min(axis=1)
         going = np.isfinite(corner)
+        if not going.any():
+            break
         if not going.all():
-            if not going.any():
-                break
             weights, scores, rows = weights[going], scores[going], rows[going]
             current, corner, corners, reached = current[going], corner[going], corners[going], reached[going]
         meeting = corners == corner[:, None]
