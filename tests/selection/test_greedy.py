@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from slotbench.selection.greedy import Greedy
-from slotbench.selection.options import Options
-from tests.support.textbook import SCHEDULES, compare
+from tests.support.textbook import SCHEDULES, compare, offered
 
 pytestmark = pytest.mark.usefixtures("every_path")
 
@@ -59,13 +58,6 @@ def test_selects_the_same_whatever_the_settings(kind, k, lr, momentum, nesterov,
             raise
 
 
-class Given(Options):
-    """Options and scores that a test chooses, where drawn ones would not tie."""
-
-    def blocks(self):
-        yield 0, *self.rows
-
-
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_ties_go_to_the_lowest_option_as_in_argmax(data):
@@ -74,12 +66,7 @@ def test_ties_go_to_the_lowest_option_as_in_argmax(data):
     numbers = st.lists(st.integers(-2, 2), min_size=n * k, max_size=n * k)
     options, scores = (torch.tensor(data.draw(numbers)).view(n, k).double() for _ in range(2))
     weight = nn.Parameter(torch.zeros(n, 1, dtype=torch.float64))
-    drawn = Given(n, k, 0, 0, 1.0, 1.0)
-    object.__setattr__(drawn, "rows", (options.float().numpy(), scores.float().numpy()))
-    slots = Greedy([weight], k=k, seed=0, lr=1.0)
-    slots.options[weight] = drawn
-    slots._climbers.clear()
-    slots._select_all()
+    slots = offered(weight, options, scores, lr=1.0)
     for b in (0, *data.draw(st.lists(st.integers(-3, 3), min_size=1, max_size=8))):
         weight.grad = slots.state[weight]["b"] - b  # SGD of lr 1 then lands on b
         slots.step()

@@ -40,6 +40,6 @@ class Textbook:
 
     def step(self) -> None:
         for weight, options, scores in zip(self.weights, self.options, self.scores, strict=True):
-            scores.grad = weight.grad[..., None] * options
+            scores.grad = None if weight.grad is None else weight.grad[..., None] * options
         self.optimizer.step()
         self.select()

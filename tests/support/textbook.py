@@ -3,9 +3,11 @@
 import copy
 
 import torch
+from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.selection.greedy import Greedy
+from slotbench.selection.options import Options
 from tests.support.networks import network
 from tests.support.oracle import Textbook
 
@@ -14,6 +16,23 @@ SCHEDULES = {
     "cosine": lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=20, T_mult=2),
     "step": lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, step_size=30, gamma=0.1),
 }
+
+
+class Given(Options):
+    """Options and scores that a test chooses, where drawn ones would not tie: `given` holds both, in one block."""
+
+    def block(self, start):
+        return start, *(part.copy() for part in self.given)
+
+
+def offered(weight: nn.Parameter, options: Tensor, scores: Tensor, **sgd) -> Greedy:
+    """Greedy selection for one layer of few connections, with these options and initial scores, [connections, K]."""
+    slots = Greedy([weight], k=options.shape[1], seed=0, **sgd)
+    slots.options[weight] = Given(*options.shape, 0, 0, 1.0, 1.0)
+    object.__setattr__(slots.options[weight], "given", (options.float().numpy(), scores.float().numpy()))
+    slots._climbers.clear()
+    slots._select_all()
+    return slots
 
 
 def compare(
