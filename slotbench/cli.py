@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from slotbench.errors import InputError
+from slotbench.errors import InputError, on_one_line
 from slotbench.files import atomic
 
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ def run(
     from slotbench.cluster import gpu_lease
     from slotbench.config import load
 
+    if not 0 < minutes <= 60 * 24 * 366:  # not a number, either
+        raise InputError(f"--minutes {minutes}: more than 0, and at most a year")
     of = load(config)
     device = gpu_lease.take(gpu_share)
 
@@ -163,8 +165,8 @@ def failure_noted(out: Path) -> Iterator[None]:
             reason = f"{out}: out of memory ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         else:
             raise
-        with suppress(OSError):
-            note.write_text(reason + "\n", encoding="utf-8")
+        with suppress(OSError), atomic(note) as file:
+            file.write(on_one_line(reason) + "\n")
         raise InputError(reason) from error
 
 
@@ -423,5 +425,5 @@ def told(error: OSError) -> str:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"slotbench: {sentence}", file=sys.stderr)
+    print(f"slotbench: {on_one_line(sentence)}", file=sys.stderr)
     return 2

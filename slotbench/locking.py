@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from slotbench.errors import InputError
+from slotbench.errors import InputError, on_one_line
+from slotbench.files import open_plain, require_plain
 
 NOT_OFFERED = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 """How file systems say that they have no locks."""
@@ -75,11 +76,12 @@ def lock(path: Path, purpose: str) -> Iterator[bool]:
 def _wait(path: Path, purpose: str, files: ExitStack) -> bool:
     """Takes the lock, which `files` keep open; whether another process had to end first."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    require_plain(path)
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         named = True
     except PermissionError:  # another user's: to lock it, reading does
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         named = False
     files.callback(os.close, file)
     held = file
@@ -109,7 +111,7 @@ def _wait(path: Path, purpose: str, files: ExitStack) -> bool:
 def holder(path: Path) -> str | None:
     """Who holds the lock at `path`, in its own words; None if nobody does."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             try:
                 return None if _free(file.fileno()) else _holder_in(path)
             except OSError as error:
@@ -134,7 +136,8 @@ def _free(file: int) -> bool:
 
 def _holder_in(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace").strip() or "another process"
+        with open_plain(path) as file:
+            return on_one_line(file.readline(2000).decode(errors="replace").strip()) or "another process"
     except OSError:
         return "another process"
 

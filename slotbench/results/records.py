@@ -18,12 +18,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slotbench.cells import LIMIT, Cell
 from slotbench.errors import InputError
-from slotbench.files import atomic
+from slotbench.files import atomic, open_plain
 
 SCHEMA_VERSION: Final = 3
 """The present form of records. A new one needs a migration from this one, in `MIGRATIONS`."""
 MAX_BYTES = 16 * 2**20
 """A larger record is refused unread: the longest real ones have some hundred KiB."""
+MAX_VALUES = 200_000
+"""A record of more values is refused unparsed: one of 10,000 epochs, the most there can be, has half as many."""
 
 
 class Part(BaseModel):
@@ -202,7 +204,11 @@ def _read(path: Path, size: int, _time: int) -> Record:
     try:
         if size > MAX_BYTES:
             raise InputError(f"{path}: larger than any record; not read")
-        content = path.read_bytes().decode()
+        with open_plain(path) as file:
+            content = file.read(MAX_BYTES).decode()
+        # Each takes some hundred bytes when it is parsed, a list of lists a thousandth of that on disk
+        if sum(map(content.count, ",[{")) > MAX_VALUES:
+            raise InputError(f"{path}: more values than any record has; not read")
         record = Record.model_validate_json(migrated(content))
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}") from error

@@ -19,7 +19,8 @@ from rich.text import Text
 
 from slotbench import config, locking, recipes
 from slotbench.cells import Cell
-from slotbench.errors import InputError
+from slotbench.errors import InputError, on_one_line
+from slotbench.files import open_plain
 from slotbench.results import records
 from slotbench.results.plan import Plan
 
@@ -104,13 +105,19 @@ def state_of(cell: Cell, record: Path, reason: str | None) -> State:
     """How far `cell` is, which is due for `reason`."""
     epochs = recipes.of(cell).epochs - cell.start_epoch
     if (holder := locking.holder(record.with_suffix("") / "lock")) is not None:
-        kept = [int(path.name.split("-")[1]) for path in record.with_suffix("").glob("resume-[0-9]*-*.safetensors")]
+        states = record.with_suffix("").glob(f"resume-{6 * '[0-9]'}-*.safetensors")
+        kept = [int(path.name.split("-")[1]) for path in states]
         return State(cell, "running", epochs - max(0, max(kept, default=0) - cell.start_epoch), said=holder)
     if record.exists():
         return _of_record(cell, record, reason)
     note = Path(f"{record}.failed")
     if note.exists():
-        return State(cell, "failed", epochs, said=note.read_text(encoding="utf-8", errors="replace").strip())
+        try:
+            with open_plain(note) as file:
+                reason = on_one_line(file.readline(2000).decode(errors="replace").strip())
+        except OSError as error:
+            reason = f"{note}: {error.strerror}"
+        return State(cell, "failed", epochs, said=reason)
     return State(cell, "waiting", epochs)
 
 

@@ -22,8 +22,8 @@ from slotbench import recipes
 from slotbench.architectures import ARCHITECTURES
 from slotbench.cells import Cell
 from slotbench.data.datasets import DATASETS
-from slotbench.errors import InputError
-from slotbench.files import atomic, sha256
+from slotbench.errors import InputError, on_one_line
+from slotbench.files import atomic, open_plain, sha256
 from slotbench.results import records
 from slotbench.results.standing import standing
 
@@ -309,13 +309,13 @@ def _row(cell: Cell, results: Path, run: Run, decides: str | None) -> tuple[dict
             judged = {"stale": stands.reason or "", "vouched": stands.vouched or ""}
             return row | numbers | {"deviations": _deviations(record, cell)} | judged, record
         if note.exists():
-            with note.open(encoding="utf-8", errors="replace") as file:
-                reason = file.readline(2000).strip()
+            with open_plain(note) as file:
+                reason = on_one_line(file.readline(2000).decode(errors="replace").strip())
             return row | {"status": "failed", "problem": reason or f"{note}: no reason given"}, None
     except InputError as error:
         return row | {"status": "failed", "problem": str(error)}, None
     except OSError as error:
-        return row | {"status": "failed", "problem": f"{path}: {error.strerror}"}, None
+        return row | {"status": "failed", "problem": f"{error.filename or path}: {error.strerror}"}, None
     return row | {"status": "missing"}, None
 
 

@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from slotbench import locking
-from slotbench.files import atomic
+from slotbench.files import atomic, open_plain
 from slotbench.results import provenance
 from slotbench.results.fingerprint import fingerprint
 from slotbench.training.device import device_name
@@ -113,7 +113,8 @@ def read(folder: Path) -> Iterator[State]:
     """The states in `folder` that are whole, the newest first; a damaged one is named on stderr."""
     for path in newest_first(folder):
         try:
-            content = path.read_bytes()
+            with open_plain(path) as file:
+                content = file.read()
             if digest(content) != path.stem.rpartition("-")[2]:
                 raise ValueError("its content does not match its name")
             length = int.from_bytes(content[:8], "little")

@@ -14,7 +14,7 @@ from slotbench import recipes
 from slotbench.cells import Cell
 from slotbench.data import batches
 from slotbench.errors import InputError
-from slotbench.files import atomic
+from slotbench.files import atomic, open_plain, require_plain
 from slotbench.results.records import Record, cell_name, read, weights_path, write
 from slotbench.results.standing import stale
 from slotbench.training import checkpoint
@@ -34,6 +34,7 @@ def train_cell(cell: Cell, out: Path, data_dir: Path, parent: Path | None, progr
     `checkpoint.Preempted` at SIGTERM, after writing the state of the last epoch's end.
     """
     recipe = recipes.of(cell)
+    require_plain(out)
     start = None if cell.parent is None else starting_weights(cell, parent)
     device = prepare(recipe.threads, recipe.precision, recipe.deterministic)
     data = batches.load(cell.dataset, data_dir, device)
@@ -92,7 +93,8 @@ def starting_weights(cell: Cell, parent: Path | None) -> tuple[Weights, str]:
         raise InputError(f"{parent}: is the record of another cell than {wanted}")
     path = weights_path(parent, cell.finetune)
     try:
-        content = path.read_bytes()
+        with open_plain(path) as file:
+            content = file.read()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; train {wanted} again") from error
     digest = hashlib.sha256(content).hexdigest()
