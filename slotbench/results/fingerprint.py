@@ -38,6 +38,7 @@ DECIDE_NOTHING = (
     "slotbench.report",
     "slotbench.results",
     "slotbench.training.checkpoint",  # a cell goes on from a state to the same bits (tests/faults)
+    "slotbench.training.numerics",
     "slotbench.training.record_of_session",
     "slotbench.training.replay",
     "slotbench.training.train",
@@ -47,7 +48,7 @@ DECIDE_NOTHING = (
 
 TABLES = ("slotbench.architectures", "slotbench.selection", "slotbench.data.datasets")
 """Modules whose tables have an entry for each architecture, rule or dataset: of their entries only the cell's own
-count, and nothing of how an entry is declared."""
+count, nothing of how an entry is declared or checked, and the function that builds a network from one."""
 PRESENTED = {"label", "colour", "marker", "finetunable", "input_shape", "connections", "flops", "settings"}
 """Fields of entries that say how something is shown, asked for or planned, and not what is computed."""
 
@@ -123,7 +124,7 @@ def module_hash(module: str) -> str:
     """Of what a module says, and of the C source that lies beside it."""
     body = parsed(module).body
     if module in TABLES:
-        body = [node for node in body if isinstance(node, ast.FunctionDef)]
+        body = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == "build"]
     text = "\n".join(map(canonical, kept(body)))
     if module == "slotbench.selection.kernel":
         text += "\n" + without_comments(source(module).with_name("step.c").read_text(encoding="utf-8"))
