@@ -19,9 +19,9 @@ class VGG19(nn.Sequential):
                 modules += [
                     nn.Conv2d(channels, width, 3, padding=1, bias=False),
                     nn.BatchNorm2d(width, affine=False),
-                    nn.ReLU(),
+                    nn.ReLU(inplace=True),
                 ]
                 channels = width
-            modules.append(nn.MaxPool2d(2))
-        modules[-1] = nn.AvgPool2d(2)
+            modules.insert(-1, nn.MaxPool2d(2))  # before the rectifier: see conv.py
+        modules[-2:] = [modules[-1], nn.AvgPool2d(2)]
         super().__init__(*modules, nn.Flatten(), nn.Linear(512, 10, bias=False))

@@ -88,11 +88,12 @@ def epoch(split: Split, batch: int, seed: int, epoch: int, flip: bool) -> Iterat
     """
     size, device = len(split.labels), split.labels.device
     order = torch.from_numpy(permutation(size, "shuffle", seed, epoch)).to(device)
-    mirrored = torch.from_numpy(raw_bits(size, "flip", seed, epoch) >> 63 == 1).to(device)
+    mirrored = raw_bits(size, "flip", seed, epoch) >> 63 == 1 if flip else np.zeros(size, np.bool_)
     # gathered some batches at a time: few enough for the processor's cache, enough that a GPU's launches
     # do not count
     several = 8 * batch
-    for places, mirror in zip(torch.split(order, several), torch.split(mirrored, several), strict=True):
+    mirrors = torch.split(torch.from_numpy(mirrored).to(device), several)
+    for places, mirror in zip(torch.split(order, several), mirrors, strict=True):
         images, labels = split.images.index_select(0, places), split.labels.index_select(0, places)
         if flip:
             images = torch.where(mirror[:, None, None, None], images.flip(3), images)
@@ -143,7 +144,12 @@ def held_out(size: int, fraction: float, purpose: str) -> tuple[npt.NDArray[np.i
 
 
 def permutation(size: int, purpose: str, *key: int) -> npt.NDArray[np.int64]:
-    return np.argsort(raw_bits(size, purpose, *key), kind="stable").astype(np.int64, copy=False)
+    bits = raw_bits(size, purpose, *key)
+    order = np.argsort(bits)  # in half the time of a stable sort, which only ties can tell from it
+    ordered = bits[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        order = np.argsort(bits, kind="stable")
+    return order.astype(np.int64, copy=False)
 
 
 def raw_bits(size: int, purpose: str, *key: int) -> npt.NDArray[np.uint64]:

@@ -6,7 +6,7 @@ import os
 import platform
 import resource
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,13 @@ def prepare(threads: int, precision: Precision = "float32", deterministic: bool 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which cuBLAS reads when CUDA starts
     torch.backends.cudnn.benchmark = False  # it would choose algorithms by their times, another one every day
     torch.backends.cudnn.deterministic = True
+    # By torch's older and newer names alike: what reads one when only the other was set (torch's compiler) fails
     rounding = "tf32" if precision == "tf32" else "ieee"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cuda.matmul.fp32_precision = rounding
     torch.backends.cudnn.conv.fp32_precision = rounding  # type: ignore[attr-defined]
+    torch.backends.cudnn.rnn.fp32_precision = rounding  # type: ignore[attr-defined]
+    forget_peak()
     # torch.use_deterministic_algorithms by its other name, which does not spend a second on importing a compiler
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
     if torch.cuda.is_available():
@@ -72,11 +76,10 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False) if precision == "bf16" else nullcontext()
 
 
-def place(network: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
-    """`network` on `device`, before its optimizer is built; channels-last for convolutions by a GPU's tensor cores."""
-    if device.type == "cuda" and precision != "float32":
-        return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-    return network.to(device)
+def place(network: nn.Module, device: torch.device) -> nn.Module:
+    """`network` on `device`, before its optimizer is built: its convolutions channels-last, which oneDNN on a CPU and
+    a GPU's tensor cores compute in less time (benchmarks/step_cost.py)."""
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def device_name(device: torch.device) -> str:
@@ -96,11 +99,19 @@ def processor(field: str) -> str:
 
 
 def peak_bytes(device: torch.device) -> int:
-    """The most memory that was ever in use: of the process on a CPU, of torch's allocator on a GPU."""
+    """The most memory that was in use since `prepare`: of the process on a CPU, of torch's allocator on a GPU."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def forget_peak() -> None:
+    """Counts the most memory in use from here on: one process may train several cells."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with suppress(OSError):  # not Linux, or a container that does not allow it: then it is that of the process
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def state_bytes(optimizer: torch.optim.Optimizer) -> int:

@@ -25,6 +25,8 @@ from slotbench.training import cuda_graphs
 from slotbench.training.device import autocast, place
 
 EVALUATION_BATCH = 500
+EVALUATION_BATCH_ON_A_GPU = 5000
+"""Of rules that do not draw: the launch of kernels then hardly counts."""
 
 Weights = dict[str, Tensor]
 
@@ -40,7 +42,7 @@ class Session:
     def __init__(self, cell: Cell, recipe: Recipe, data: batches.Data, device: torch.device) -> None:
         self.cell, self.recipe, self.data, self.device = cell, recipe, data, device
         network = architectures.build(cell.architecture, padding=recipe.padding, dropout=recipe.dropout)
-        self.network = place(network, device, recipe.precision)
+        self.network = place(network, device)
         self.rule = SELECTIONS["learned" if cell.parent is not None else cell.selection]
         module, _, optimizer = self.rule.optimizer.partition(":")
         self.optimizer = getattr(import_module(f"slotbench.selection.{module}"), optimizer)(
@@ -57,7 +59,7 @@ class Session:
         )
         self.schedule = schedule(self.optimizer, recipe.schedule)
         self.normalisation = batches.statistics(data.train.images) if recipe.normalise else (None, None)
-        self.loss = cuda_graphs.captured(
+        self.passes = cuda_graphs.passes(
             cuda_graphs.Loss(self.network, self.normalisation, recipe.precision),
             data.train.images[: recipe.batch],
             data.train.labels[: recipe.batch],
@@ -98,11 +100,10 @@ class Session:
             self.data.train, self.recipe.batch, self.cell.seed, self.epoch, self.recipe.flip
         ):
             before_batch()
-            loss = self.loss(images, labels)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = self.passes(images, labels)
             self.optimizer.step()
             self.optimizer.zero_grad()
-            total.add_(loss.detach(), alpha=len(labels))
+            total.add_(loss, alpha=len(labels))
         self.schedule.step()
         self.epoch += 1
         mean_loss = total.item() / len(self.data.train.labels)
@@ -143,7 +144,8 @@ class Session:
 
     def accuracy(self, split: batches.Split, before_batch: Callable[[], None] = lambda: None) -> float:
         right = torch.zeros((), dtype=torch.int64, device=self.device)
-        for images, labels in batches.whole(split, EVALUATION_BATCH):
+        few = self.device.type == "cpu" or self.rule.draws
+        for images, labels in batches.whole(split, EVALUATION_BATCH if few else EVALUATION_BATCH_ON_A_GPU):
             before_batch()
             with autocast(self.recipe.precision, self.device):
                 logits = self.network(batches.scale(images, *self.normalisation))

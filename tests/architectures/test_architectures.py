@@ -46,3 +46,28 @@ def test_vgg19_has_sixteen_normalised_convolutions_and_one_linear_layer():
     assert sum(isinstance(module, nn.Linear) for module in modules) == 1
     assert sum(isinstance(module, nn.BatchNorm2d) and not module.affine for module in modules) == 16
     assert sum(isinstance(module, nn.MaxPool2d) for module in modules) == 4
+
+
+def rectified_before_pooling(network: nn.Sequential) -> nn.Sequential:
+    """The network as the paper writes it: a rectifier after each convolution, before any pooling."""
+    modules = [nn.ReLU() if isinstance(module, nn.ReLU) else module for module in network]
+    for place, module in enumerate(modules):
+        if isinstance(module, nn.MaxPool2d):
+            modules[place : place + 2] = [nn.ReLU(), module]
+    return nn.Sequential(*modules)
+
+
+@pytest.mark.parametrize("name", ["conv2", "conv4", "vgg19"])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_rectifying_after_pooling_changes_no_bit(name, bf16):
+    ours = build(name, padding=(1, 1, 1), dropout=0.5)
+    assert any(isinstance(module, nn.MaxPool2d) for module in ours)
+    images, passes = torch.rand(4, 3, 32, 32), []
+    for network in (ours, rectified_before_pooling(ours)):
+        network.zero_grad()
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            logits = network(images)
+        logits.float().square().sum().backward()
+        passes.append([logits.detach(), *(weight.grad.clone() for weight in network.parameters())])
+    assert all(torch.equal(*pair) for pair in zip(*passes, strict=True))

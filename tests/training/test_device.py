@@ -1,5 +1,7 @@
 """What a recipe asks of the machine reaches torch, and nothing of it changes weights' type or a CPU's results."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -55,9 +57,34 @@ def test_products_are_of_the_recipes_precision_and_gradients_of_the_weights(prec
         assert torch.equal(outputs, images @ layer.weight.T)
 
 
-def test_a_network_stays_as_it_is_on_a_cpu():
-    network = nn.Conv2d(3, 4, 3)
-    assert device.place(network, CPU, "bf16").weight.is_contiguous()
+def test_convolutions_are_channels_last_and_products_as_they_were():
+    convolution, product = nn.Conv2d(3, 4, 3), nn.Linear(20, 10)
+    values = convolution.weight.clone()
+    device.place(nn.Sequential(convolution, product), CPU)
+    assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(convolution.weight, values)
+    assert product.weight.is_contiguous()
+
+
+@pytest.mark.parametrize("precision", ["tf32", "float32", "tf32", "bf16"])
+def test_what_reads_the_rounding_by_its_older_name_can(precision):
+    device.prepare(1, precision)
+    assert torch.backends.cuda.matmul.allow_tf32 == (precision == "tf32")
+    assert torch.backends.cudnn.allow_tf32 == (precision == "tf32")
+
+
+def test_each_cells_peak_of_memory_is_its_own():
+    device.prepare(1)
+    large = torch.ones(2**25)
+    peak = device.peak_bytes(CPU)
+    assert peak > 2**27
+    del large
+    device.prepare(1)
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    except OSError:
+        pytest.skip("this system forgets no peak")
+    assert device.peak_bytes(CPU) < peak - 2**26
 
 
 def test_a_recipe_names_them(tmp_path, monkeypatch):
