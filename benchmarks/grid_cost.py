@@ -123,7 +123,7 @@ class Copy(Tree):
 
 
 def of_a_cell(tree: Copy, cells: int) -> Iterator[Row]:
-    (tree.folder / "config" / "recipes" / "step.yaml").write_text(STEP, encoding="utf-8")
+    (tree.folder / "slotbench" / "recipes" / "step.yaml").write_text(STEP, encoding="utf-8")
     tree.cost("slotbench", "fetch", "digits")
     for run in ("warm", "many", "alone"):
         tree.config(run, "step", "digits", [8], 2 if run == "warm" else cells)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from slotbench import __version__
 from slotbench.errors import InputError, on_one_line
 from slotbench.files import atomic
 
@@ -31,6 +32,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"slotbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version, and end")
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
 
 DataDir = Annotated[Path, typer.Option(help="where datasets are stored")]
 GpuShare = Annotated[int, typer.Option(min=0, help="how many cells may hold one GPU at once; 0: train on the CPU")]
@@ -58,7 +75,7 @@ def train(
     dataset: Annotated[str, typer.Option()],
     architecture: Annotated[str, typer.Option()],
     selection: Annotated[str, typer.Option()],
-    recipe: Annotated[str, typer.Option(help="a file of config/recipes")],
+    recipe: Annotated[str, typer.Option(help="a file of slotbench/recipes")],
     out: Annotated[Path, typer.Option(help="the record, a JSON file; weights go to the folder beside it")],
     k: Annotated[int, typer.Option(help="options per connection")] = 1,
     seed: Annotated[int, typer.Option()] = 0,
@@ -369,7 +386,9 @@ def schemas() -> None:
     from slotbench import config
     from slotbench.results import records
 
-    folder = Path(__file__).parent.parent / "workflow" / "schemas"
+    folder = Path("workflow") / "schemas"
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder here; run `slotbench schemas` at the top of a checkout")
     schemas: dict[str, Any] = {"config": config.schema(), "record": records.Record.model_json_schema()}
     for name, schema in schemas.items():
         with atomic(folder / f"{name}.schema.json") as file:

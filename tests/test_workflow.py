@@ -131,7 +131,7 @@ def test_changed_code_trains_the_cells_that_it_concerns_again(finished):
 
 
 def test_a_changed_recipe_trains_the_cells_that_use_it_again(finished):
-    recipe = finished.folder / "config" / "recipes" / "quick.yaml"
+    recipe = finished.folder / "slotbench" / "recipes" / "quick.yaml"
     text = recipe.read_text()
     assert "- when: {selection: learned}\n    set: {learning_rate: 0.05}" in text
     recipe.write_text(
@@ -204,7 +204,7 @@ def test_a_cell_asks_for_a_slot_of_a_gpu_where_there_is_one(tree, monkeypatch, d
 
 def test_the_cells_beside_a_failing_one_are_trained_and_reported(tree):
     """Real training, of two epochs; the data of one cell is not what it should be."""
-    (tree.folder / "config" / "recipes" / "brief.yaml").write_text(
+    (tree.folder / "slotbench" / "recipes" / "brief.yaml").write_text(
         "about: two epochs\n"
         "base: {epochs: 2, checkpoints: [1], learning_rate: 0.1, option_bound: 1.7, score_bounds: [1, 1],"
         " evaluate_by: sampling}\n"

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 project = html_title = "slotbench"
 extensions = ["myst_parser"]
-include_patterns = ["docs/*.md", "config/README.md", "config/recipes/README.md", "CHANGELOG.md"]
+include_patterns = ["docs/*.md", "config/README.md", "slotbench/recipes/README.md", "CHANGELOG.md"]
 root_doc = "docs/index"
 myst_heading_anchors = 3
 suppress_warnings = ["misc.highlighting_failure"]  # Pygments knows no CSV
@@ -21,7 +21,7 @@ html_copy_source = html_show_sphinx = html_show_copyright = False
 pygments_style, pygments_dark_style = "friendly", "native"
 
 CONTENTS = {
-    "Use it": ["one-cell", "paper", "cluster", "/config/README", "/config/recipes/README", "adding"],
+    "Use it": ["one-cell", "paper", "cluster", "/config/README", "/slotbench/recipes/README", "adding"],
     "Understand it": ["method", "claims", "report", "data", "reproduction", "performance"],
     "Trust it": ["reliability", "architecture", "/CHANGELOG"],
 }

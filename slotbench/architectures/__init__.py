@@ -21,17 +21,22 @@ class Architecture:
     """module:class in this folder"""
     input_shape: tuple[int, int, int]
     """channels, height, width"""
+    connections: float
+    """weights, and"""
+    flops: float
+    """floating-point operations of an image's forward and backward pass, by torch's counter: both with the widest
+    padding of a recipe, and only for what a cell asks a cluster for"""
     arguments: dict[str, Any] = field(default_factory=dict)
     label: str = ""
     """what reports call it; its name, if empty"""
 
 
 ARCHITECTURES = {
-    "lenet": Architecture("lenet:LeNet", (1, 28, 28), label="LeNet-300-100"),
-    "conv2": Architecture("conv:Conv", (3, 32, 32), {"layers": 2}, "CONV-2"),
-    "conv4": Architecture("conv:Conv", (3, 32, 32), {"layers": 4}, "CONV-4"),
-    "conv6": Architecture("conv:Conv", (3, 32, 32), {"layers": 6}, "CONV-6"),
-    "vgg19": Architecture("vgg19:VGG19", (3, 32, 32), label="VGG-19"),
+    "lenet": Architecture("lenet:LeNet", (1, 28, 28), 266_200, 1.2e6, label="LeNet-300-100"),
+    "conv2": Architecture("conv:Conv", (3, 32, 32), 4_300_992, 2.6e8, {"layers": 2}, "CONV-2"),
+    "conv4": Architecture("conv:Conv", (3, 32, 32), 2_425_024, 5.9e8, {"layers": 4}, "CONV-4"),
+    "conv6": Architecture("conv:Conv", (3, 32, 32), 2_261_184, 9.2e8, {"layers": 6}, "CONV-6"),
+    "vgg19": Architecture("vgg19:VGG19", (3, 32, 32), 20_024_000, 2.4e9, label="VGG-19"),
 }
 
 

@@ -1,4 +1,4 @@
-"""config/claims.yaml and the table → a verdict on every claim of the paper (docs/claims.md says how).
+"""claims.yaml and the table → a verdict on every claim of the paper (docs/claims.md says how).
 
 Claims are data: cells, a quantity, and a margin that was set before any run. Nothing here knows a claim by name.
 """
@@ -30,7 +30,7 @@ from slotbench.results.table import CONFIDENCE, Collected
 from slotbench.selection import SELECTIONS
 from slotbench.yaml_files import Mistake, Place
 
-CLAIMS = Path(__file__).parents[2] / "config" / "claims.yaml"
+CLAIMS = Path(__file__).with_name("claims.yaml")
 
 DECIDING = ("paper", "authors-code")
 """The recipes whose cells decide: other hyper-parameters are other experiments."""
@@ -102,7 +102,7 @@ class Claim(Part):
 
 
 class Claims(Part):
-    """config/claims.yaml."""
+    """claims.yaml."""
 
     networks: dict[str, StrictStr] = Field(min_length=1)
     """architecture → the dataset on which the paper's claims are about it"""

@@ -17,7 +17,7 @@ from slotbench.results.standing import standing
 
 FILE = "drawn.json"
 DRAWING = frozenset({"slotbench.results.table", "slotbench.report.page"})
-BESIDE = ("config/claims.yaml", "config/published.csv", "benchmarks/step_cost.json")
+BESIDE = ("slotbench/report/claims.yaml", "slotbench/results/published.csv", "benchmarks/step_cost.json")
 """Other files that a report shows, below the project's folder."""
 
 

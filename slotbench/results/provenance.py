@@ -35,7 +35,7 @@ def commit() -> tuple[str | None, bool | None]:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != CHECKOUT.resolve():
             return None, None
         # Only code and recipes make a record; results and pages that change meanwhile do not.
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "slotbench", "config/recipes"))
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "slotbench"))
     except (OSError, subprocess.CalledProcessError):
         return None, None
 

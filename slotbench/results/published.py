@@ -1,4 +1,4 @@
-"""The published numbers: config/published.csv, under the table's names."""
+"""The published numbers: published.csv, under the table's names."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pandas as pd
 
 from slotbench.results.table import NETWORK
 
-PUBLISHED = Path(__file__).parents[2] / "config" / "published.csv"
+PUBLISHED = Path(__file__).with_name("published.csv")
 """Every number that could be read from the paper's text and figures, with uncertainty and source."""
 
 
 @functools.cache
 def every_value() -> pd.DataFrame:
-    """config/published.csv under the table's names: architecture, selection, k (1: no K), mean, uncertainty."""
+    """published.csv under the table's names: architecture, selection, k (1: no K), mean, uncertainty."""
     frame = pd.read_csv(PUBLISHED).rename(
         columns={
             "arch": "architecture",

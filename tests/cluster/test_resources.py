@@ -1,7 +1,5 @@
 """What cells ask for follows from the networks themselves; tests/committed holds it to what records took."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -13,21 +11,12 @@ from slotbench.training.record_of_session import flops_per_image
 from tests.support.project import ROOT
 
 
-@pytest.mark.parametrize("name", resources.CONNECTIONS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
 def test_sizes_and_flops_are_the_networks(name):
     network = architectures.build(name, padding=(1, 1, 1), dropout=0.5)
-    assert sum(weight.numel() for weight in network.parameters()) == resources.CONNECTIONS[name]
+    assert sum(weight.numel() for weight in network.parameters()) == ARCHITECTURES[name].connections
     shape = ARCHITECTURES[name].input_shape
-    assert flops_per_image(network, torch.zeros(2, *shape)) == pytest.approx(resources.FLOPS[name], rel=0.1)
-
-
-def test_an_architecture_of_which_nothing_is_known_asks_for_as_much_as_the_largest(monkeypatch):
-    one = Cell("authors-code", "cifar10", "vgg19", "greedy", 8, "none", 0)
-    known = resources.mem_mb(one), resources.minutes(one)
-    for sizes in (resources.CONNECTIONS, resources.FLOPS):
-        monkeypatch.delitem(sizes, "conv6")
-        monkeypatch.setitem(sizes, "another", sizes["vgg19"])
-    assert (resources.mem_mb(replace(one, architecture="conv6")), resources.minutes(one)) == known
+    assert flops_per_image(network, torch.zeros(2, *shape)) == pytest.approx(ARCHITECTURES[name].flops, rel=0.1)
 
 
 def test_every_cell_of_the_papers_grid_asks_for_what_a_cluster_has():

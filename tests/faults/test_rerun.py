@@ -36,10 +36,10 @@ EDITS = {
     "another architecture": ("slotbench/architectures/vgg19.py", r"\(64, 2\)", "(64, 3)", set()),
     "data": ("slotbench/data/batches.py", r"div_\(255\)", "div_(256)", ALL),
     "a figure": ("slotbench/report/figures/accuracy.py", r"\Z", "\nCHANGED = 1\n", ONLY_REPORT),
-    "what the paper claims": ("config/claims.yaml", r"\Z", "\n", ONLY_REPORT),
-    "what the paper published": ("config/published.csv", r"\Z", "\n", ONLY_REPORT),
-    "a value of the recipe": ("config/recipes/quick.yaml", r"(learned}\n.*rate): 0.05", r"\1: 0.06", {"learned"}),
-    "another recipe": ("config/recipes/paper.yaml", "momentum: 0.9", "momentum: 0.8", set()),
+    "what the paper claims": ("slotbench/report/claims.yaml", r"\Z", "\n", ONLY_REPORT),
+    "what the paper published": ("slotbench/results/published.csv", r"\Z", "\n", ONLY_REPORT),
+    "a value of the recipe": ("slotbench/recipes/quick.yaml", r"(learned}\n.*rate): 0.05", r"\1: 0.06", {"learned"}),
+    "another recipe": ("slotbench/recipes/paper.yaml", "momentum: 0.9", "momentum: 0.8", set()),
 }
 
 
@@ -99,7 +99,7 @@ def test_a_damaged_record_is_made_again(tree):
 def test_a_child_runs_again_although_a_kill_came_after_its_parent_was_trained(tree):
     parent = f"{CELLS}/greedy/k2/none/seed0.json"
     kept = {path: path.read_bytes() for path in (tree.folder / parent).parent.rglob("*") if path.is_file()}
-    with edited(tree, "config/recipes/quick.yaml", "batch: 32", "batch: 33"):
+    with edited(tree, "slotbench/recipes/quick.yaml", "batch: 32", "batch: 33"):
         done = tree.snakemake(parent, *SNAKEMAKE)
         assert done.returncode == 0, done.stderr
         assert planned(tree) == ALL - {"greedy"}

@@ -7,7 +7,6 @@ import pty
 import re
 import select
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -90,7 +89,6 @@ def test_a_run_that_no_config_names_is_told(folder):
 def test_status_on_a_screen_is_live_for_as_long_as_a_cell_is_trained(folder):
     """Real training: the lock that its process holds is what status sees."""
     assert slotbench("fetch", "digits", folder=folder).returncode == 0
-    shutil.copytree(Path(__file__).parents[2] / "config" / "recipes", folder / "config" / "recipes")
     record = record_of(folder, CELLS[0])
     words = (
         f"train --recipe quick --dataset digits --architecture lenet --selection greedy --k 8 --out {record}".split()

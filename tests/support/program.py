@@ -47,7 +47,7 @@ class Program(Tree):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.started: list[Popen[str]] = []
-        (folder / "config" / "recipes" / "faults.yaml").write_text(RECIPE)
+        (folder / "slotbench" / "recipes" / "faults.yaml").write_text(RECIPE)
         done = self.run("fetch", "digits")
         assert done.returncode == 0, done.stderr
 

@@ -1,7 +1,7 @@
 """Recipes: how a cell is trained. A recipe is a file; a `Recipe` is every hyper-parameter that it gives one cell.
 
 A file has settings for all cells (`base`) and rules: each rule says `when` it holds and what it `set`s, and
-a later rule overrides an earlier one. config/recipes/README.md lists the settings.
+a later rule overrides an earlier one. README.md beside this file lists the settings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from slotbench.errors import InputError, unknown
 from slotbench.selection import SELECTIONS
 from slotbench.yaml_files import Mistake, Place
 
-FOLDER = Path(__file__).parent.parent / "config" / "recipes"
+FOLDER = Path(__file__).parent
 
 MAX_EPOCHS = 10_000
 """A record holds every epoch, and a state is named by its epoch."""
