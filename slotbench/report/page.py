@@ -7,7 +7,6 @@ relative: they hold where results/ and report/ stand side by side.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import os
@@ -23,7 +22,7 @@ from markupsafe import Markup
 
 from slotbench.errors import InputError
 from slotbench.files import atomic
-from slotbench.report import cell_pages, claims, figures, tables
+from slotbench.report import answer, cell_pages, claims, figures, names, tables
 from slotbench.report.figures import style
 from slotbench.report.tables import Column, Link, Number, Table
 from slotbench.results import published, table
@@ -44,13 +43,17 @@ def render(run: str, results: Path, report: Path) -> Path:
     cells, shown_cells = collected.cells, collected.shown
     folder = report / run
     link = _link(results, folder)
-    verdicts = claims.judge(collected, claims.load())
+    known = claims.load()
+    verdicts = claims.judge(collected, known)
     pictures = figures.save(collected, folder / "figures")
     shown = [_verdict_table(verdicts).brief(), *tables.of(shown_cells)]
     tables.save(shown, folder / "tables", collected.run)
     cell_pages.render(collected, results, folder, link)
     said: dict[str, Any] = {
         "run": collected.run,
+        "answer": answer.sentence(verdicts, known),
+        "matrix": answer.matrix(verdicts, known),
+        "network_labels": {name: names.architecture_label(name) for name in known.networks},
         "counts": _counts(cells),
         "verdict_counts": _verdict_counts(verdicts),
         "facts": _facts(collected),
@@ -61,16 +64,18 @@ def render(run: str, results: Path, report: Path) -> Path:
         "empty": [figures.FIGURES[name] for name, picture in pictures.items() if picture is None],
         "tables": shown,
     }
-    groups = _verdicts(verdicts, link)
+    groups = _verdicts(verdicts, link, _study(results))
     page = tables.HTML.get_template("index.html").render(
         **said,
+        smoke=collected.recipe not in claims.DECIDING,
+        real="../reference/index.html" if (report / "reference" / "index.html").exists() else "",
         verdicts=[group for group in groups if group[0]["verdict"].verdict != claims.NOT_RUN],
         not_run=[group[0]["verdict"] for group in groups if group[0]["verdict"].verdict == claims.NOT_RUN],
         all_cells=_all_cells(shown_cells),
         absent=_absent(cells),
         unpublished=_published_but_not_run(cells),
         outside=collected.outside,
-        signs=SIGNS | claims.SIGNS,
+        signs=SIGNS | answer.KINDS,
         dark=style.dark_variables("".join(one["wide"] + one["narrow"] for one in said["figures"])),
     )
     with atomic(folder / "paper.tex") as file:
@@ -84,17 +89,30 @@ def render(run: str, results: Path, report: Path) -> Path:
 
 
 README_MARKS = "<!-- numbers: begin -->", "<!-- numbers: end -->"
+ANSWER_MARKS = "<!-- answer: begin -->", "<!-- answer: end -->"
 
 
 def update_readme(readme: Path, run: str, results: Path) -> None:
-    """Writes `run`'s numbers between the two marks of `readme`, a Markdown file; the rest stays as it is."""
-    begin, end = README_MARKS
-    before, opened, rest = readme.read_text(encoding="utf-8").partition(begin)
+    """Writes `run`'s numbers between the two marks of `readme`, a Markdown file, and the answer between two others.
+
+    The rest stays as it is.
+    """
+    text, collected = readme.read_text(encoding="utf-8"), table.read(results / run)
+    text = _between(text, README_MARKS, tables.markdown(collected.cells), readme)
+    if ANSWER_MARKS[0] in text:
+        known = claims.load()
+        text = _between(text, ANSWER_MARKS, answer.markdown(claims.judge(collected, known), known), readme)
+    with atomic(readme) as file:
+        file.write(text)
+
+
+def _between(text: str, marks: tuple[str, str], content: str, path: Path) -> str:
+    begin, end = marks
+    before, opened, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
     if not (opened and closed):
-        raise InputError(f"{readme}: has no {begin} before {end}; put both where the numbers belong")
-    with atomic(readme) as file:
-        file.write(f"{before}{begin}\n{tables.markdown(table.read(results / run).cells)}\n{end}{after}")
+        raise InputError(f"{path}: has no {begin} before {end}; put both where the numbers belong")
+    return f"{before}{begin}\n{content}\n{end}{after}"
 
 
 def _link(results: Path, folder: Path) -> Callable[[str], str]:
@@ -141,12 +159,25 @@ def _counts(cells: pd.DataFrame) -> dict[str, int]:
     return {status: int(total.get(status, 0)) for status in SIGNS}
 
 
-def _verdicts(verdicts: list[claims.Verdict], link: Callable[[str], str]) -> list[list[dict[str, Any]]]:
-    """For each claim its verdicts, the first of them for all its networks."""
+def _study(results: Path) -> pd.DataFrame:
+    """The cells of the run `study`, which changes one setting of the authors' recipe at a time; none without it."""
+    try:
+        return table.read(results / "study").cells
+    except InputError:
+        return pd.DataFrame()
+
+
+def _verdicts(
+    verdicts: list[claims.Verdict], link: Callable[[str], str], study: pd.DataFrame
+) -> list[list[dict[str, Any]]]:
+    """For each claim its verdicts: for all its networks first, unless only one has been run and says the same."""
     return [
         [
             {
                 "verdict": one,
+                "kind": answer.kind_of_all(group) if one is group[0] or len(shown) == 1 else answer.kind(one),
+                "networks": _networks(one, group),
+                "why": answer.why(one, study),
                 "distance": Number(math.nan if one.distance is None else one.distance, signed=True),
                 "published": Number(math.nan if one.published is None else one.published),
                 "compared": [(label, Number(value)) for label, value in one.values.items()],
@@ -155,16 +186,26 @@ def _verdicts(verdicts: list[claims.Verdict], link: Callable[[str], str]) -> lis
                     (link(record), record.split("/cells/")[-1].removesuffix(".json")) for record in one.records
                 ],
             }
-            for one in rows
+            for one in shown
         ]
-        for _, rows in itertools.groupby(verdicts, key=lambda one: one.id)
+        for group in answer.grouped(verdicts)
+        for shown in [group[1:] if len(group) == 2 else group]
     ]
 
 
+def _networks(verdict: claims.Verdict, group: list[claims.Verdict]) -> str:
+    """Which networks a row of the verdicts is about."""
+    asked, own = len(group[0].architectures), len(verdict.architectures)
+    if own > 1:
+        return f"all {own}"
+    label = names.architecture_label(verdict.architectures[0])
+    return f"{label} (the other {asked - 1} not run)" if asked > 1 and len(group) == 2 else label
+
+
 def _verdict_counts(verdicts: list[claims.Verdict]) -> dict[str, int]:
-    """How many claims have each verdict, by what is said for all their networks."""
-    firsts = [next(rows).verdict for _, rows in itertools.groupby(verdicts, key=lambda one: one.id)]
-    return {verdict: firsts.count(verdict) for verdict in claims.SIGNS}
+    """How many claims there are of each kind."""
+    kinds = [answer.kind_of_all(group) for group in answer.grouped(verdicts)]
+    return {kind: kinds.count(kind) for kind in answer.KINDS if kind in kinds}
 
 
 SCALE = 200

@@ -19,6 +19,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from slotbench.files import atomic
+from slotbench.report import names
 from slotbench.results import published
 from slotbench.results.table import NETWORK, between, summary
 from slotbench.selection import SELECTIONS
@@ -293,11 +294,13 @@ README_HEADS = ("selection", "K", "n", "test accuracy (%)", "published (%)", "di
 def markdown(cells: pd.DataFrame) -> str:
     """What README shows of a run, in Markdown: what is done by the deciding recipe wherever the paper has a number."""
     done = cells[cells["decides"] & (cells["status"] == "done")]
-    done = done.merge(published.values()[NETWORK].drop_duplicates(), on=NETWORK)
+    points = published.values()[[*NETWORK, "selection", "k"]].assign(finetune="none").drop_duplicates()
+    done = done.merge(points, on=list(points.columns))
     shown = accuracy(done)
     networks = done[NETWORK].drop_duplicates().itertuples(index=False, name=None)
-    names = [f"{architecture} on {dataset}" for dataset, architecture in networks]
-    several = NETWORK if len(names) > 1 else []
+    shown_networks = [names.network(dataset, architecture) for dataset, architecture in networks]
+    several = NETWORK if len(shown_networks) > 1 else []
+    epochs = ", ".join(map(str, sorted(done["epochs"].unique())))
     heads = [column.head for column in shown.columns]
     places = [place for place, head in enumerate(heads) if head in (*several, *README_HEADS)]
     published_at = heads.index("published (%)")
@@ -305,7 +308,7 @@ def markdown(cells: pd.DataFrame) -> str:
     rules = ["---:" if shown.columns[place].numeric else "---" for place in places]
     return "\n".join(
         [
-            f"{'; '.join(names)}. Recipe {between(done['recipe'])}, {between(done['epochs'])} epochs, trained on "
+            f"{'; '.join(shown_networks)}. Recipe {between(done['recipe'])}, {epochs} epochs, trained on "
             f"{', '.join(sorted(done['device'].unique()))}. Test accuracy in percent at the epoch of best validation "
             "accuracy: mean over n seeds ± half of its 95 % interval; published values ± the uncertainty of reading "
             "them.",
@@ -357,7 +360,9 @@ TEX_SIGNS = {
     "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "–": "--", "±": r"$\pm$",
     "≥": r"$\ge$", "×": r"$\times$", "−": "$-$", "≤": r"$\le$", "√": r"$\surd$", "σ": r"$\sigma$",
-    "→": r"$\to$", "✓": r"$\checkmark$", "✗": r"$\times$", "↗": r"$\nearrow$",
+    "→": r"$\to$", 
+    "≈": r"$\approx$", "◐": r"$\ominus$", "…": r"\dots{}", "·": r"$\cdot$",
+    "✓": r"$\checkmark$", "✗": r"$\times$", "↗": r"$\nearrow$",
 }  # fmt: skip
 
 

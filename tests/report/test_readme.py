@@ -32,7 +32,9 @@ def test_numbers_are_written_between_the_marks_and_nowhere_else(results, tmp_pat
     assert readme.read_text() == text
 
     sentence, _, heads, rule, *rows = text.partition(f"{BEGIN}\n")[2].partition(f"\n{END}")[0].splitlines()
-    assert sentence.startswith("lenet on mnist. Recipe authors-code, 120 to 220 epochs, trained on synthetic CPU.")
+    assert sentence.startswith(
+        "LeNet-300-100 on MNIST. Recipe authors-code, 120, 160, 220 epochs, trained on synthetic CPU."
+    )
     assert heads == "| selection | K | n | test accuracy (%) | published (%) | distance |"
     assert {line.count("|") for line in (heads, rule, *rows)} == {7}
     frame = table.read(results / "made-up").cells
@@ -59,3 +61,14 @@ def test_a_file_without_the_marks_is_refused_and_left_alone(results, tmp_path):
     with pytest.raises(InputError, match="put both where the numbers belong"):
         page.update_readme(readme, "made-up", results)
     assert readme.read_text() == f"{END} {BEGIN}"
+
+
+def test_the_answer_is_written_where_the_file_has_its_marks(results, tmp_path):
+    readme = tmp_path / "README.md"
+    begin, end = page.ANSWER_MARKS
+    readme.write_text(f"{begin}\n{end}\n{BEGIN}\n{END}\n")
+    page.update_readme(readme, "made-up", results)
+    answer = readme.read_text().partition(end)[0]
+    assert "On LeNet-300-100 and MNIST " in answer
+    assert "| LeNet-300-100 with K = 8 reaches 98.2 % | " in answer
+    assert "CONV-6 beats" not in answer  # run nowhere
