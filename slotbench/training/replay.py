@@ -119,9 +119,8 @@ def content_of(weights: Weights) -> bytes:
 
 def round_otherwise(session: Session, shift: int) -> None:
     """Lets `session` add up the gradients of a batch's images in another order: the same sums, rounded elsewhere."""
-    name = "passes" if hasattr(session, "passes") else "loss"
-    passes = getattr(session, name)
-    setattr(session, name, lambda images, labels: passes(images.roll(shift, 0), labels.roll(shift, 0)))
+    passes = session.passes
+    session.passes = lambda images, labels: passes(images.roll(shift, 0), labels.roll(shift, 0))
 
 
 def difference(here: Trained, there: Trained) -> Difference | None:
