@@ -8,6 +8,8 @@
 
 PYTHON := $(firstword $(shell command -v python3.11) $(shell command -v python3) $(shell command -v python) python3)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# A person's own profile is for other workflows, and its executor may not be installed here.
+unexport SNAKEMAKE_PROFILE
 
 .PHONY: run test test-pythons test-cluster soak docs setup
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import gc
 import io
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -18,8 +19,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from slotbench import __version__
-from slotbench.errors import InputError, on_one_line
+from slotbench.architectures import ARCHITECTURES
+from slotbench.data.datasets import DATASETS
+from slotbench.errors import InputError, on_one_line, told
 from slotbench.files import atomic
+from slotbench.selection import SELECTIONS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,15 +55,16 @@ def options(
 
 DataDir = Annotated[Path, typer.Option(help="where datasets are stored")]
 GpuShare = Annotated[int, typer.Option(min=0, help="how many cells may hold one GPU at once; 0: train on the CPU")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="a run's name, its config file, or its folder of results")]
 DATA = Path("data")
 RESULTS = Path("results")
 REPORT = Path("report")
-CONFIG = Path("config")
+MAINTAINERS = "For who works on slotbench itself"
 
 
 @app.command()
 def fetch(
-    datasets: list[str],
+    datasets: Annotated[list[str], typer.Argument(help=", ".join(DATASETS))],
     data_dir: DataDir = DATA,
     folder: Annotated[Path | None, typer.Option("--from", help="a folder that holds the files already")] = None,
 ) -> None:
@@ -72,13 +77,13 @@ def fetch(
 
 @app.command()
 def train(
-    dataset: Annotated[str, typer.Option()],
-    architecture: Annotated[str, typer.Option()],
-    selection: Annotated[str, typer.Option()],
-    recipe: Annotated[str, typer.Option(help="a file of slotbench/recipes")],
+    dataset: Annotated[str, typer.Option(help=", ".join(DATASETS))],
+    architecture: Annotated[str, typer.Option(help=", ".join(ARCHITECTURES))],
+    selection: Annotated[str, typer.Option(help=", ".join(SELECTIONS))],
+    recipe: Annotated[str, typer.Option(help="a file of slotbench/recipes, such as paper or quick")],
     out: Annotated[Path, typer.Option(help="the record, a JSON file; weights go to the folder beside it")],
-    k: Annotated[int, typer.Option(help="options per connection")] = 1,
-    seed: Annotated[int, typer.Option()] = 0,
+    k: Annotated[int | None, typer.Option(help="options per connection, where the selection has options")] = None,
+    seed: Annotated[int, typer.Option(help="0 or more: the network, the order of images, all that is random")] = 0,
     finetune: Annotated[str, typer.Option(help="none, or the checkpoint to start from: e100")] = "none",
     parent: Annotated[Path | None, typer.Option(help="the record of the cell that --finetune starts from")] = None,
     data_dir: DataDir = DATA,
@@ -89,7 +94,9 @@ def train(
     from slotbench.cells import Cell
     from slotbench.cluster import gpu_lease
 
-    cell = Cell(recipe, dataset, architecture, selection, k, finetune, seed).checked()
+    cell = Cell(recipe, dataset, architecture, selection, 1 if k is None else k, finetune, seed).checked()
+    if k is None and SELECTIONS[selection].has_options:
+        raise InputError(f"--k: missing; selection '{selection}' has options, so say how many per connection: --k 8")
     recipes.of(cell)
     if out.suffix != ".json":
         raise InputError(f"--out {out}: a record is a .json file")
@@ -111,18 +118,21 @@ def train(
 
 @app.command()
 def run(
-    config: Path,
+    name: RunName,
     minutes: Annotated[float, typer.Option(help="stop after so long; the next call goes on")] = 24 * 60,
     data_dir: DataDir = DATA,
     gpu_share: GpuShare = 1,
 ) -> None:
     """Train the cells of a run one after the other in this process: for a machine without Snakemake."""
     from slotbench.cluster import gpu_lease
-    from slotbench.config import load
+    from slotbench.results import naming
 
     if not 0 < minutes <= 60 * 24 * 366:  # not a number, either
         raise InputError(f"--minutes {minutes}: more than 0, and at most a year")
     of = load(config)
+    if not 0 < minutes <= 60 * 24 * 366:  # not a number, either
+        raise InputError(f"--minutes {minutes}: more than 0, and at most a year")
+    of = naming.run_of(name)
     device = gpu_lease.take(gpu_share)
 
     with lasting():
@@ -206,22 +216,21 @@ def progress_bar(title: str) -> Iterator[Progress]:
 
 
 @app.command()
-def cells(config: Path) -> None:
+def cells(run: RunName) -> None:
     """List the cells of a run, a path a line."""
-    from slotbench.config import load
+    from slotbench.results import naming
 
-    for cell in load(config).cells():
+    for cell in naming.run_of(run).cells():
         print(cell.path)
 
 
 @app.command()
-def collect(config: Path) -> None:
+def collect(name: RunName) -> None:
     """Collect the records of a run into the tables of results/<run>, and name what is not done."""
     from slotbench.cells import Cell
-    from slotbench.config import load
-    from slotbench.results import table
+    from slotbench.results import naming, table
 
-    run = load(config)
+    run = naming.run_of(name)
     collected = table.collect(run, RESULTS)
     table.write(collected, RESULTS / run.run)
     frame = collected.cells
@@ -234,11 +243,11 @@ def collect(config: Path) -> None:
 
 
 @app.command()
-def status(run: Annotated[str, typer.Argument(help="a run, or its config file")]) -> None:
+def status(run: RunName) -> None:
     """Say how far a run is and how long the rest takes; on a screen, for as long as a cell is being trained."""
-    from slotbench.results import status
+    from slotbench.results import naming, status
 
-    status.watch(status.run_of(run, CONFIG), RESULTS, _console())
+    status.watch(naming.run_of(run), RESULTS, _console())
 
 
 @app.command()
@@ -250,52 +259,60 @@ def show(cell: Annotated[str, typer.Argument(help="a record, or <run>/<cell> as 
 
 
 @app.command()
-def compare(first: str, second: str) -> None:
+def compare(first: RunName, second: RunName) -> None:
     """Show the accuracies of two collected runs beside each other, and their differences by seed."""
     from slotbench.report import terminal
-    from slotbench.results import table
+    from slotbench.results import naming, table
 
-    _console().print(terminal.compare(table.read(RESULTS / first), table.read(RESULTS / second)))
+    runs = [table.read(RESULTS / naming.name_of(name)) for name in (first, second)]
+    _console().print(terminal.compare(*runs))
 
 
 def _console() -> Console:
-    """As wide as the screen; in a file or a pipe, as wide as what is shown."""
+    """As wide as the screen, or as COLUMNS says; in a file or a pipe without it, as wide as what is shown."""
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=1000)
+    return Console(width=None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit() else 1000)
 
 
 @app.command()
-def report(run: Annotated[str, typer.Argument(help="a run, or its config file")]) -> None:
+def report(run: RunName) -> None:
     """Render report/<run> from results/<run>/cells.parquet."""
     from slotbench.report.page import render
-    from slotbench.results import drawn, status
+    from slotbench.results import drawn, naming
     from slotbench.results.plan import Plan
 
-    of = status.run_of(run, CONFIG)
+    of = naming.run_of(run)
     print(render(of.run, RESULTS, REPORT))
     drawn.write(Plan(of, RESULTS), REPORT / of.run)
 
 
 @app.command()
-def crate(run: str) -> None:
+def crate(name: RunName) -> None:
     """Pack a collected and reported run as an RO-Crate, to archive or to send: <run>.crate.zip."""
     from slotbench.report import crate
+    from slotbench.results import naming
 
+    run = naming.name_of(name)
     print(crate.write(run, RESULTS, REPORT, Path(f"{run}.crate.zip")))
 
 
 @app.command()
-def claims(run: str, as_json: Annotated[bool, typer.Option("--json", help="as JSON, for programs")] = False) -> None:
+def claims(
+    run: RunName, as_json: Annotated[bool, typer.Option("--json", help="as JSON, for programs")] = False
+) -> None:
     """Give a verdict on every claim of the paper, from results/<run>/cells.parquet."""
-    from slotbench.report import claims
-    from slotbench.results import table
+    from slotbench.report import claims, terminal
+    from slotbench.results import naming, table
 
-    verdicts = claims.judge(table.read(RESULTS / run), claims.load())
-    print(claims.as_json(verdicts) if as_json else claims.as_text(verdicts), end="")
+    verdicts = claims.judge(table.read(RESULTS / naming.name_of(run)), claims.load())
+    if as_json:
+        print(claims.as_json(verdicts), end="")
+    else:
+        _console().print(terminal.verdicts(verdicts))
 
 
-@app.command()
+@app.command(rich_help_panel=MAINTAINERS)
 def readme(run: str = "reference") -> None:
     """Write the numbers of a committed run into README.md, between the marks there."""
     from slotbench.report.page import update_readme
@@ -329,7 +346,7 @@ def replay(
     data_dir: DataDir = DATA,
 ) -> None:
     """Train cells again, and compare with their records bit by bit; status 1 if one is different."""
-    from slotbench.results import status
+    from slotbench.results import naming
     from slotbench.results.plan import Plan
 
     paths: list[Path] = []
@@ -337,7 +354,7 @@ def replay(
         if name.endswith(".json"):
             paths.append(Path(name))
         else:
-            plan = Plan(status.run_of(name, CONFIG), RESULTS)
+            plan = Plan(naming.run_of(name), RESULTS)
             paths += [path for cell in plan.run.cells() if (path := plan.record(cell)).exists()]
     if not paths:
         raise InputError("replay: name records, a run that has some, or a claim with --claim")
@@ -347,7 +364,7 @@ def replay(
 
     if claim is not None:
         run = names[0] if names else "reference"
-        print(claim_replay.judged_anew(claim, status.run_of(run, CONFIG), RESULTS, data_dir, print))
+        print(claim_replay.judged_anew(claim, naming.run_of(run), RESULTS, data_dir, print))
         return
     from slotbench.cells import Cell
 
@@ -360,25 +377,25 @@ def replay(
         sys.exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=MAINTAINERS)
 def vouch(
-    run: Annotated[str, typer.Argument(help="a run, or its config file")],
+    run: RunName,
     data_dir: DataDir = DATA,
 ) -> None:
     """Attest that a change of code has changed no number of a run: replay a sample of it, and write vouched.json."""
-    from slotbench.results import status, vouching
+    from slotbench.results import naming, vouching
     from slotbench.results.plan import Plan
 
     with lasting():
         from slotbench.training import replay
 
-    plan = Plan(status.run_of(run, CONFIG), RESULTS)
+    plan = Plan(naming.run_of(run), RESULTS)
     attestation = replay.vouch(plan, data_dir, lambda line: print(line, flush=True))
     path = vouching.write(RESULTS / plan.run.run, attestation)
     print(f"{path}: {len(attestation.replayed)} cells were replayed and every bit agreed")
 
 
-@app.command()
+@app.command(rich_help_panel=MAINTAINERS)
 def schemas() -> None:
     """Write the JSON schemas of configs and records to workflow/schemas."""
     import json
@@ -436,11 +453,6 @@ def _near(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error("slotbench.near", _near)
-
-
-def told(error: OSError) -> str:
-    """The system's own words, and the file that they are about."""
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
 
 
 def _refuse(sentence: str) -> int:

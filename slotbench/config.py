@@ -33,6 +33,8 @@ from slotbench.selection import SELECTIONS
 from slotbench.yaml_files import Mistake, Place
 
 MAX_CELLS = 1_000_000
+LONGEST_NAME = 100
+"""Letters of a run's name: a name of a file, of 255 bytes on most systems, has more than the run's in it."""
 
 
 def _listed(value: Any) -> Any:
@@ -87,7 +89,8 @@ class Grid(Pattern):
     dataset: Names
     architecture: Names
     selection: Names
-    k: Numbers = (1,)
+    k: Numbers = ()
+    """to be named where a selection has options"""
     finetune: Names = ("none",)
     seed: Numbers
 
@@ -118,9 +121,17 @@ class Run(BaseModel):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", self.run):
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", self.run):
             name = repr(self.run[:40])
-            raise Mistake(("run",), f"run {name}: it names a folder; use letters, digits and . _ - only")
+            raise Mistake(
+                ("run",),
+                f"run {name}: it names a folder; use letters, digits and . _ - only, the first a letter, a digit or _",
+            )
+        if len(self.run) > LONGEST_NAME:
+            raise Mistake(
+                ("run",),
+                f"run '{self.run[:20]}…': {len(self.run)} letters; it names a folder, and may have {LONGEST_NAME}",
+            )
         known = {axis: names() for axis, names in KNOWN.items()}
         if self.recipe not in known["recipe"]:
             raise Mistake(("recipe",), unknown("recipe", self.recipe, known["recipe"]))
@@ -130,6 +141,13 @@ class Run(BaseModel):
                 for j, name in enumerate(getattr(pattern, axis)):
                     if name not in known[axis]:
                         raise Mistake((key, i, axis, j), unknown(axis, name, known[axis]))
+        for i, grid in enumerate(self.grids):
+            for j, selection in enumerate(grid.selection):
+                if SELECTIONS[selection].has_options and not grid.k:
+                    raise Mistake(
+                        ("grids", i, "selection", j),
+                        f"k: missing; selection '{selection}' has options, so say how many per connection: k: 8",
+                    )
         count = sum(math.prod(len(values) for _, values in grid.items()) for grid in self.grids)
         if count > MAX_CELLS:
             raise Mistake(("grids",), f"grids: {count:,} cells; a run may have {MAX_CELLS:,}")

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 LONGEST = 1000
 """Characters of a sentence; of a longer one the middle is left out."""
@@ -37,3 +38,24 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(shown, names, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(names)}"
     return f"{kind} '{shown}': unknown; {hint}"
+
+
+def missing(path: Path) -> str:
+    """One sentence such as "config/quik.yaml: No such file or directory; did you mean 'config/quick.yaml'?"."""
+    there, lost = path.parent, path.name
+    while not there.is_dir() and there != there.parent:
+        there, lost = there.parent, there.name
+    try:
+        near = difflib.get_close_matches(lost, [one.name for one in there.iterdir()], n=1, cutoff=0.7)
+    except OSError:
+        near = []
+    hint = f"; did you mean '{there / near[0]}'?" if near else ""
+    return f"{path}: No such file or directory{hint}"
+
+
+def told(error: OSError, path: Path | None = None) -> str:
+    """The system's own words, and the file that they are about."""
+    name = error.filename if path is None else path
+    if name and isinstance(error, FileNotFoundError):
+        return missing(Path(name))
+    return f"{name}: {error.strerror or error}" if name else str(error.strerror or error)

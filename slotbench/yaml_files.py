@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from slotbench.errors import InputError, unknown
+from slotbench.errors import InputError, told, unknown
 
 MAX_BYTES = 2**18
 MAX_DEPTH = 8
@@ -76,7 +76,7 @@ def _text(path: Path) -> str:
             raise InputError(f"{path}: larger than {MAX_BYTES // 1024} KiB; not read")
         return content.decode("utf-8-sig")
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
+        raise InputError(told(error, path)) from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text") from None
 

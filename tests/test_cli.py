@@ -10,7 +10,7 @@ from slotbench.results.records import read
 from tests.support.command import slotbench
 
 
-def train(record: Path, data: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+def train(record: Path, data: Path, **changes: str | None) -> subprocess.CompletedProcess[str]:
     axes = {
         "dataset": "digits",
         "architecture": "lenet",
@@ -20,7 +20,9 @@ def train(record: Path, data: Path, **changes: str) -> subprocess.CompletedProce
         "recipe": "quick",
     }
     options = axes | {"out": str(record), "data-dir": str(data)} | changes
-    return slotbench("train", *(word for name, value in options.items() for word in (f"--{name}", value)))
+    return slotbench(
+        "train", *(word for name, value in options.items() if value is not None for word in (f"--{name}", value))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,7 @@ def test_trains_a_whole_run_without_snakemake_and_goes_on_where_time_was_up(tmp_
         ({"selection": "greddy"}, "selection 'greddy': unknown; did you mean 'greedy'?"),
         ({"recipe": "papr"}, "recipe 'papr': unknown; did you mean 'paper'?"),
         ({"architecture": "vgg19"}, "architecture 'vgg19': takes images of shape (3, 32, 32)"),
+        ({"k": None}, "--k: missing; selection 'greedy' has options, so say how many per connection: --k 8"),
         ({"k": "0"}, "k 0: a connection needs at least one option"),
         ({"selection": "learned"}, "k 2: selection 'learned' has no options"),
         ({"seed": "-1"}, "seed -1: a seed is 0 or more"),

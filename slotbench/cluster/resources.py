@@ -7,7 +7,11 @@ too little is killed. tests/committed/test_resources.py holds this to every comm
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+
+import psutil
 
 from slotbench import recipes
 from slotbench.architectures import ARCHITECTURES
@@ -26,6 +30,20 @@ HEADROOM = 3
 def mem_mb(cell: Cell) -> int:
     """Memory in MB. Measured: 0.45 GB for LeNet and 1.7 for CONV-2, of which torch takes 0.25."""
     return 1500 + round(400 * ARCHITECTURES[cell.architecture].connections / 1e6)
+
+
+def machine_mb() -> int:
+    """Memory of this machine in MB, or as much of it as a container or a scheduler's job may have."""
+    limits = [psutil.virtual_memory().total]
+    groups = {"memory/memory.limit_in_bytes"}
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            group = Path(line.split(":", 2)[2].lstrip("/"))
+            groups |= {str(one / "memory.max") for one in (group, *group.parents)}
+    for name in groups:
+        with suppress(OSError, ValueError):  # "max": no limit
+            limits.append(int(Path("/sys/fs/cgroup", name).read_text(encoding="ascii")))
+    return min(limits) // 10**6
 
 
 def minutes(cell: Cell) -> int:

@@ -514,19 +514,3 @@ def _finite(value: float) -> float | None:
 def as_json(verdicts: Sequence[Verdict]) -> str:
     """A list of objects with the fields of `Verdict`; what there is no number for is null."""
     return json.dumps([asdict(one) for one in verdicts], indent=1, allow_nan=False) + "\n"
-
-
-def as_text(verdicts: Sequence[Verdict]) -> str:
-    """A table for a screen, and under it why what is open is so."""
-    heads = ("claim", "networks", "verdict", "n", "mean [95 % interval]", "asks", "published", "distance")
-    rows = [
-        (
-            one.id, ", ".join(one.architectures), f"{SIGNS[one.verdict]} {one.verdict}", str(one.n), one.found,
-            one.asks, _number(one.published), _number(one.distance, signed=True),
-        )
-        for one in verdicts
-    ]  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (heads, *rows)]
-    reasons = [f"{one.id}, {', '.join(one.architectures)}: {one.reason}" for one in verdicts if one.reason]
-    return "\n".join([*lines, "", *reasons]) + "\n"

@@ -1,17 +1,23 @@
-"""What a terminal shows of finished work: one cell, and two runs beside each other; without torch."""
+"""What a terminal shows of finished work: one cell, two runs beside each other, the claims; without torch."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from slotbench.cells import Cell
+from slotbench.errors import InputError, missing
 from slotbench.report import cell_pages, tables
+from slotbench.report.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, SIGNS, UNDECIDED, Verdict
 from slotbench.report.tables import Number
 from slotbench.results import records, status, table
 from slotbench.results.standing import standing
@@ -23,11 +29,20 @@ BARS = "▁▂▃▄▅▆▇█"
 
 
 def record_of(name: str, results: Path) -> Path:
-    """The record that `name` means: a path to it, or <run>/<cell> as the report writes it."""
-    if name.endswith(".json"):
-        return Path(name)
-    run, _, cell = name.partition("/")
-    return results / run / "cells" / f"{cell}.json"
+    """The record that `name` means: a path to it, or <run>/<cell> as the report writes it.
+
+    A record that is not there yet is that of a cell of a run; any other name that leads nowhere is told.
+    """
+    path = Path(name)
+    if path.suffix == ".json" and (path.is_file() or len(path.parts) > len(Cell.__dataclass_fields__) + 1):
+        return path
+    run, _, cell = name.removesuffix(".json").partition("/")
+    if path.is_file():
+        raise InputError(f"{name}: not a record; name a .json file of {results}, or <run>/<cell>")
+    record = results / run / "cells" / f"{cell}.json"
+    if record.is_file() or cell.count("/") == 6:
+        return record
+    raise InputError(missing(path))
 
 
 def show(path: Path) -> RenderableType:
@@ -84,8 +99,8 @@ def _sparkline(values: Sequence[float | None], width: int = 40) -> str:
 POINT = ["dataset", "architecture", "selection", "k", "finetune"]
 
 
-def compare(first: table.Collected, second: table.Collected) -> Table:
-    """The accuracies of two runs' deciding recipes, and their difference over the seeds that both have."""
+def compare(first: table.Collected, second: table.Collected) -> RenderableType:
+    """The accuracies of two runs' deciding recipes where both have some, and their difference over the same seeds."""
     runs = (first, second)
     pair = [run.cells[run.cells["decides"] & (run.cells["status"] == "done")] for run in runs]
     names = [run.run for run in runs]
@@ -96,22 +111,62 @@ def compare(first: table.Collected, second: table.Collected) -> Table:
     matched = table.summary(both, POINT, "difference")
     wide = (
         means[0]
-        .merge(means[1], on=POINT, how="outer", suffixes=("_0", "_1"))
+        .merge(means[1], on=POINT, how="inner", suffixes=("_0", "_1"))
         .merge(matched[[*POINT, "n", "mean", "half"]], on=POINT, how="left")
     )
-    shown = Table(
-        caption="test accuracy in percent: mean ± half of its 95 % interval; matched: seeds that both runs have"
+    parts: list[RenderableType] = []
+    for (dataset, architecture), rows in wide.groupby(["dataset", "architecture"], sort=False):
+        shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+        finetuned = bool((rows["finetune"] != "none").any())
+        for head in ("selection", "K", *(["from"] * finetuned)):
+            shown.add_column(head, justify="left" if head == "selection" else "right", overflow="fold")
+        for head in (*names, "difference", "seeds"):
+            shown.add_column(head, justify="right", overflow="fold")
+        for row in rows.to_dict("records"):
+            selection, k, start = tables.axes({**row, "recipe": ""})[2:5]
+            numbers = (
+                Number(row["mean_0"], row["half_0"]),
+                Number(row["mean_1"], row["half_1"]),
+                Number(row["mean"], row["half"], signed=True),
+            )
+            seeds = "/".join(str(0 if math.isnan(row[n]) else int(row[n])) for n in ("n_0", "n_1", "n"))
+            shown.add_row(*map(str, (selection, k, *([start] * finetuned), *numbers, seeds)))
+        parts += [Text(f"{architecture} on {dataset}", "bold"), shown, Text()]
+    alone = [len(mean) - len(wide) for mean in means]
+    said = [f"only in {name}: {count} more" for name, count in zip(names, alone, strict=True) if count]
+    told = (
+        f"Test accuracy in percent: mean ± half of its 95 % interval. Difference: {names[1]} minus {names[0]}, by the "
+        "seeds that both have. Seeds: of the one, of the other, of both."
     )
-    for head in ("dataset", "architecture", "selection", "K", "finetuned from"):
-        shown.add_column(head, overflow="fold")
-    for head in (f"{names[0]} n", names[0], f"{names[1]} n", names[1], "matched", f"{names[1]} minus {names[0]}"):
-        shown.add_column(head, justify="right")
-    for row in wide.to_dict("records"):
-        *axes, _ = tables.axes({**row, "recipe": ""})
-        numbers = (
-            Number(row["n_0"], places=0), Number(row["mean_0"], row["half_0"]),
-            Number(row["n_1"], places=0), Number(row["mean_1"], row["half_1"]),
-            Number(row["n"], places=0), Number(row["mean"], row["half"], signed=True),
-        )  # fmt: skip
-        shown.add_row(*map(str, axes), *map(str, numbers))
-    return shown
+    if wide.empty:
+        told = f"{names[0]} and {names[1]} have no dataset, architecture, selection, K and finetuning in common."
+    return Group(*parts, Text(told), *([Text("; ".join(said))] if said else []))
+
+
+# ---- the paper's claims ----------------------------------------------------------------------------------
+
+VERDICT_COLOURS = {REPRODUCED: "green", NOT_REPRODUCED: "red", UNDECIDED: "yellow", NOT_RUN: "default"}
+
+
+def verdicts(judged: Sequence[Verdict]) -> RenderableType:
+    """How many claims hold; then each claim in words, and what decides it for each network."""
+    groups = [[*rows] for _, rows in itertools.groupby(judged, key=lambda one: one.id)]
+    counts = Counter(group[0].verdict for group in groups)
+    total = ", ".join(f"{SIGNS[verdict]} {counts[verdict]} {verdict}" for verdict in SIGNS if counts[verdict])
+    parts: list[RenderableType] = [Text(f"{len(groups)} claims: {total}", "bold")]
+    for group in groups:
+        first = group[0]
+        head = Text.assemble(f"\n{first.statement}. ", (f"[{first.id}]", "dim"))
+        parts.append(head)
+        for one in group:
+            networks = ", ".join(one.architectures)
+            facts = [] if one.mean is None else [f"{one.found}, n = {one.n}"]
+            facts += [f"asked: {one.asks}"] * bool(one.asks) if one.mean is not None else []
+            if one.published is not None and one.distance is not None:
+                facts += [f"published: {Number(one.published)}, distance {Number(one.distance, signed=True)}"]
+            facts += [one.reason] * bool(one.reason)
+            verdict = (f"{SIGNS[one.verdict]} {one.verdict}", VERDICT_COLOURS[one.verdict])
+            parts.append(
+                Padding(Text.assemble(f"{networks}: ", verdict, *(f"; {fact}" for fact in facts)), (0, 0, 0, 2))
+            )
+    return Group(*parts)

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slotbench.cells import LIMIT, Cell
-from slotbench.errors import InputError
+from slotbench.errors import InputError, told
 from slotbench.files import atomic, open_plain
 
 SCHEMA_VERSION: Final = 3
@@ -192,7 +192,7 @@ def read(path: Path) -> Record:
     try:
         stat = path.stat()
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
+        raise InputError(told(error, path)) from error
     # A file that was written just now can be written again within one tick of the clock
     reader = _read if time.time_ns() - stat.st_mtime_ns > 10**9 else _read.__wrapped__
     return reader(path, stat.st_size, stat.st_mtime_ns)
@@ -211,7 +211,7 @@ def _read(path: Path, size: int, _time: int) -> Record:
             raise InputError(f"{path}: more values than any record has; not read")
         record = Record.model_validate_json(migrated(content))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from error
+        raise InputError(told(error, path)) from error
     except (ValueError, RecursionError) as error:  # of which pydantic's and the decoders' errors are kinds
         raise InputError(f"{path}: not a record: {first_problem(error)}; train its cell again") from error
     if record.provenance.sha256 != checksum(content):

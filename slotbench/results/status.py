@@ -52,17 +52,6 @@ class State:
     """who trains it, or why it failed or is outdated"""
 
 
-def run_of(name: str, folder: Path) -> config.Run:
-    """The run of a config file, or of the config in `folder` that names its run so."""
-    if Path(name).is_file():
-        return config.load(Path(name))
-    for path in sorted(folder.glob("*.yaml")):
-        with path.open() as file:
-            if any(line.strip() == f"run: {name}" for line in file):
-                return config.load(path)
-    raise InputError(f"{name}: neither a config file nor a run that a config of {folder} names")
-
-
 def look(run: config.Run, results: Path) -> tuple[RenderableType, bool]:
     """How far a run is, as a text for the screen, and whether one of its cells is being trained now."""
     plan = Plan(run, results)

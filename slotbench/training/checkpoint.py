@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from slotbench import locking
+from slotbench.errors import InputError
 from slotbench.files import atomic, open_plain
 from slotbench.results import provenance
 from slotbench.results.fingerprint import fingerprint
@@ -30,6 +33,18 @@ from slotbench.training.session import Session
 
 KEPT = 2
 """States that stay: the newest, and the one before it in case the newest is damaged."""
+
+
+def seconds_between_states() -> float:
+    """How long training goes on without writing its state, at least; 0: every epoch."""
+    text = os.environ.get("SLOTBENCH_RESUME_SECONDS", "60")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise InputError(f"SLOTBENCH_RESUME_SECONDS={text}: expected seconds between two states, such as 60, or 0")
+    return seconds
 
 
 class State(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +53,7 @@ def train_cell(cell: Cell, out: Path, data_dir: Path, parent: Path | None, progr
 def run(session: Session, out: Path, progress: Progress) -> Record:
     """Trains what is left of a session, and writes its state now and then, its weights and its record at the end."""
     recipe, folder = session.recipe, out.with_suffix("")
-    seconds_between_states = float(os.environ.get("SLOTBENCH_RESUME_SECONDS", "60"))
+    seconds_between_states = checkpoint.seconds_between_states()
     began = written = time.monotonic()
     state, made_by = None, checkpoint.identity(session)
     with checkpoint.preemptible() as preemption:

@@ -453,8 +453,16 @@ def test_the_command_prints_a_table_and_json_that_say_the_same(folder):
     assert printed.returncode == 0, printed.stderr
     found = json.loads(slotbench("claims", "made-up", "--json", folder=folder).stdout)
     assert list(dict.fromkeys(one["id"] for one in found)) == IDS
-    for one, line in zip(found, printed.stdout.splitlines()[1:], strict=False):
-        assert re.match(rf"{one['id']}\s+{', '.join(one['architectures'])}\s+. {one['verdict']}", line)
+    lines = printed.stdout.splitlines()
+    firsts = [next(one["verdict"] for one in found if one["id"] == name) for name in IDS]
+    assert lines[0].startswith(f"{len(IDS)} claims: ")
+    for verdict, sign in claims.SIGNS.items():
+        assert (f"{sign} {firsts.count(verdict)} {verdict}" in lines[0]) == (verdict in firsts)
+    told = [line for line in lines if line.startswith("  ")]
+    assert [line.rpartition("[")[2] for line in lines if line.endswith("]")] == [f"{name}]" for name in IDS]
+    assert all(f"{one['statement']}. [{one['id']}]" in lines for one in found)
+    for one, line in zip(found, told, strict=True):
+        assert re.match(rf"  {', '.join(one['architectures'])}: . {one['verdict']}", line)
         assert {"id", "architectures", "verdict", "n", "mean", "low", "high", "margin", "published"} <= set(one)
         assert one["verdict"] in claims.SIGNS
         assert all((folder / "results" / record).is_file() for record in one["records"])

@@ -83,7 +83,74 @@ def test_status_names_what_failed_and_what_is_outdated_with_the_reason(folder):
 def test_a_run_that_no_config_names_is_told(folder):
     done = slotbench("status", "nothing", folder=folder)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "slotbench: nothing: neither a config file nor a run that a config of config names\n"
+    hint = "name a config file, or a run that a config of config names"
+    assert done.stderr == f"slotbench: run 'nothing': unknown; known are mine; {hint}\n"
+    done = slotbench("status", "mien", folder=folder)
+    assert "did you mean 'mine'?" in done.stderr
+    done = slotbench("status", "config/mne.yaml", folder=folder)
+    assert done.stderr == "slotbench: config/mne.yaml: No such file or directory; did you mean 'config/mine.yaml'?\n"
+
+
+@pytest.mark.parametrize("line", ["run: mine  # of the first try", 'run: "mine"', "run:   'mine'"])
+def test_a_config_names_its_run_as_yaml_may(folder, line):
+    (folder / "config" / "mine.yaml").write_text(CONFIG.replace("run: mine", line))
+    (folder / "config" / "aside.yaml").write_bytes(b"run: \xff\xfe\n")
+    (folder / "config" / "broken.yaml").write_text("run: [")
+    assert slotbench("status", "mine", folder=folder).stdout.startswith("mine: 0 done, 4 waiting of 4 cells\n")
+
+
+def test_every_command_takes_a_run_by_its_name_its_config_or_its_folder(folder):
+    finish(folder, list(config.load(folder / "config" / "mine.yaml").cells()))
+    names = (
+        "mine",
+        "config/mine.yaml",
+        "results/mine",
+        "results/mine/",
+        "./results/mine/cells",
+        str(folder / "results" / "mine"),
+    )
+    for command in (["collect"], ["cells"], ["status"], ["claims"], ["compare", "mine"], ["report"]):
+        said = [slotbench(*command, name, folder=folder) for name in names]
+        assert [done.returncode for done in said] == [0] * len(names), (command, said)
+        assert len({done.stdout for done in said}) == 1, command
+    done = slotbench("claims", "results/mine/cells.csv", folder=folder)
+    assert done.returncode == 0, done.stderr
+
+
+def test_show_says_what_a_name_is_that_leads_to_no_cell(folder):
+    finish(folder, CELLS)
+    slotbench("collect", "mine", folder=folder)
+    for name, sentence in (
+        ("nothere.json", "nothere.json: No such file or directory"),
+        (
+            "results/mine/cells.csv",
+            "results/mine/cells.csv: not a record; name a .json file of results, or <run>/<cell>",
+        ),
+        ("config/mine.yml", "config/mine.yml: No such file or directory; did you mean 'config/mine.yaml'?"),
+    ):
+        done = slotbench("show", name, folder=folder)
+        assert (done.returncode, done.stderr) == (2, f"slotbench: {sentence}\n")
+
+
+@pytest.mark.parametrize("command", [("compare", "one", "two"), ("claims", "one"), ("status", "one")])
+def test_a_screen_of_80_columns_cuts_no_word(tmp_path, command, monkeypatch):
+    """Each word of the wide output stands in the narrow one, whole; no line is longer."""
+    (tmp_path / "config").mkdir()
+    cells = synthetic.grid(ks=(2, 8, 64)) + synthetic.others()
+    axes = "dataset: mnist, architecture: lenet, selection: greedy, k: 2, seed: 0"
+    for name in ("one", "two"):
+        run = synthetic.SyntheticRun(name, "authors-code", cells if name == "one" else cells[:20])
+        synthetic.train(tmp_path / "results", run)
+        table.write(table.collect(run, tmp_path / "results"), tmp_path / "results" / name)
+        (tmp_path / "config" / f"{name}.yaml").write_text(f"run: {name}\nrecipe: authors-code\ngrids: [{{{axes}}}]\n")
+    monkeypatch.delenv("COLUMNS", raising=False)
+    wide = slotbench(*command, folder=tmp_path)
+    assert wide.returncode == 0, wide.stderr
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = slotbench(*command, folder=tmp_path).stdout
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert "…" not in narrow
+    assert sorted(re.findall(r"[\w.,-]+", narrow)) == sorted(re.findall(r"[\w.,-]+", wide.stdout))
 
 
 def test_status_on_a_screen_is_live_for_as_long_as_a_cell_is_trained(folder):
@@ -172,12 +239,18 @@ def test_compare_pairs_the_seeds_that_both_runs_have(tmp_path):
         synthetic.train(tmp_path / "results", run)
         table.write(table.collect(run, tmp_path / "results"), tmp_path / "results" / name)
     said = slotbench("compare", "one", "two", folder=tmp_path).stdout
-    rows = [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in said.splitlines() if "lenet" in line]
-    shown = {tuple(row[2:4]): row for row in rows}
-    assert shown["greedy", "2"][5::2] == ["3", "3", "3"]
-    assert shown["greedy", "2"][-1] == "+0.00 ± 0.00"
-    assert shown["greedy", "8"][5::2] == ["3", "2", "2"]
-    assert shown["learned", "–"][5::2] == ["3", "3", "3"]
+    assert "lenet on mnist\n" in said
+    rows = [
+        re.split(r"  +|(?<=\d) (?=[+\d])", line.strip())
+        for line in said.splitlines()
+        if re.match(r"greedy|learned", line)
+    ]
+    shown = {tuple(row[:2]): row for row in rows}
+    assert shown["greedy", "2"][-1] == "3/3/3"
+    assert shown["greedy", "2"][-2] == "+0.00 ± 0.00"
+    assert shown["greedy", "8"][-1] == "3/2/2"
+    assert shown["learned", "–"][-1] == "3/3/3"
+    assert "only in" not in said
     done = slotbench("compare", "one", "three", folder=tmp_path)
     assert done.returncode == 2
     assert "slotbench collect" in done.stderr

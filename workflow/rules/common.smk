@@ -22,9 +22,17 @@ def config_path():
     """The one config file. Snakemake would merge it into the default one, so slotbench reads it itself."""
     settings = workflow.config_settings
     if settings.config:
-        raise InputError("--config: not supported; write a config file and name it with --configfile")
+        given = " ".join(f"{key}={value}" for key, value in settings.config.items())
+        raise InputError(
+            f"--config {given}: not supported, since a run has one config file, from which its report can be made again; "
+            "write it into a copy of the config and name that with --configfile"
+        )
     if len(settings.configfiles) > 1:
-        raise InputError("--configfile: name one file; a run has one config")
+        first, *others = settings.configfiles
+        raise InputError(
+            f"--configfile {first} {' '.join(map(str, others))}: name one file, since a run has one config; write the keys "
+            f"that differ into a copy of {first}"
+        )
     path = [*settings.configfiles, ROOT / "config" / "config.yaml"][0]
     return Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
 

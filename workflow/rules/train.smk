@@ -42,6 +42,14 @@ def mem_mb_of(wildcards, attempt):
     return attempt * resources.mem_mb(cell_of(wildcards))
 
 
+def limit_memory():
+    """Together, local cells ask for no more than the machine has, unless the command line has a limit of its own. Called
+    where Snakemake knows already whether cells are local; a limit here would hold back what a cluster can do."""
+    if workflow.local_exec and "mem" not in workflow.global_resources:
+        machine = type(workflow.global_resources).from_mapping({"mem_mb": resources.machine_mb()})
+        workflow.global_resources["mem"] = machine["mem"]
+
+
 def runtime_of(wildcards, attempt):
     return attempt * resources.minutes(cell_of(wildcards))
 
@@ -65,6 +73,7 @@ def asked_for(path):
 def needed_by(wildcards, needed):
     """What a cell is trained from. For a record that stands it is ancient, and need not be there: a clone writes all
     files anew, so times say nothing, and lacks data. What no longer stands has a newer input that says so."""
+    limit_memory()
     record, reason = record_of(wildcards), reason_of(wildcards)
     needed = {"data": f"data/{stored(cell_of(wildcards).dataset)}.safetensors"} | needed
     # Snakemake does not ask whether a job is forced if one that it depends on runs: its input must tell.
