@@ -129,9 +129,6 @@ def run(
 
     if not 0 < minutes <= 60 * 24 * 366:  # not a number, either
         raise InputError(f"--minutes {minutes}: more than 0, and at most a year")
-    of = load(config)
-    if not 0 < minutes <= 60 * 24 * 366:  # not a number, either
-        raise InputError(f"--minutes {minutes}: more than 0, and at most a year")
     of = naming.run_of(name)
     device = gpu_lease.take(gpu_share)
 
