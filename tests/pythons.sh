@@ -21,6 +21,11 @@ for version in 3.11 3.12 3.13; do
         echo "Python $version: not found here"
         continue
     fi
+    if [ "$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2> /dev/null)" = "$version" ]; then
+        echo "Python $version: .venv has it, so that make test runs all tests under it"
+        tried=$((tried + 1))
+        continue
+    fi
     venv=.venv-$version
     if ! [ -e "$venv/ready" ] || [ "$(cat "$venv/ready")" != "$(pwd -P)" ] || [ constraints.txt -nt "$venv/ready" ]; then
         echo "Python $version: setting up $venv (some minutes, once)"
