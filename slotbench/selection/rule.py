@@ -73,7 +73,7 @@ class Rule(torch.optim.SGD):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Adds layers, after those that there are."""
-        if own := sorted(WHOLE & {name for name, value in param_group.items() if value}):
+        if own := sorted(name for name in WHOLE if param_group.get(name)):
             raise ValueError(f"a group has no {own[0]} of its own: {type(self).__name__} has one for all, or none")
         if self.options and self.sharing == "network":
             raise ValueError("options that a whole network shares are drawn for all its layers at once: name them then")
