@@ -1,0 +1,97 @@
+"""The compiled kernel: kept in the user's cache, built again where that is damaged, done without where it must be."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import torch
+from slotbench.selection import kernel
+print(kernel.path(torch.device("cpu")))
+from slotbench.selection.probabilistic import Probabilistic
+weight = torch.nn.Parameter(torch.zeros(50, 40))
+torch.manual_seed(0)
+sampler = Probabilistic([weight], k=8, seed=0, lr=20.0, momentum=0.9)
+for _ in range(5):
+    weight.grad = torch.randn(50, 40, generator=torch.Generator().manual_seed(1)) * 0.1
+    sampler.step()
+print(weight.detach().double().sum().item())
+"""
+
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler on this machine")
+
+
+def run(**environment: str | None) -> tuple[str, str, str]:
+    """Which way selection runs, a sum over what it drew, and what it said, in a process with this environment."""
+    changed = {name: value for name, value in {**os.environ, **environment}.items() if value is not None}
+    ran = subprocess.run([sys.executable, "-c", PROGRAM], env=changed, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    way, drawn = ran.stdout.split()
+    return way, drawn, ran.stderr
+
+
+def test_a_damaged_or_foreign_kernel_in_the_cache_is_built_again(tmp_path):
+    way, drawn, said = run(XDG_CACHE_HOME=str(tmp_path))
+    assert (way, said) == ("compiled", "")
+    (kept,) = (tmp_path / "slotbench").glob("*.so")
+    whole = kept.read_bytes()
+    for damage in (whole[: len(whole) // 2], b"", b"another program's", whole[:-9] + b"\0" + whole[-8:]):
+        kept.write_bytes(damage)
+        assert run(XDG_CACHE_HOME=str(tmp_path)) == ("compiled", drawn, "")
+        (again,) = (tmp_path / "slotbench").glob("*.so")
+        assert again.read_bytes() not in (damage, b"")
+        assert len(again.read_bytes()) == len(whole)
+        kept = again
+
+
+def test_the_kernel_is_taken_from_the_cache_where_it_is_whole(tmp_path):
+    run(XDG_CACHE_HOME=str(tmp_path))
+    (kept,) = (tmp_path / "slotbench").glob("*.so")
+    before = kept.stat().st_mtime_ns
+    run(XDG_CACHE_HOME=str(tmp_path))
+    assert kept.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("cache", ["/proc/nowhere", "a file"])
+def test_without_a_cache_that_can_be_written_to_it_is_built_for_the_process_alone(cache, tmp_path):
+    if cache == "a file":
+        cache = str(tmp_path / "file")
+        Path(cache).write_text("")
+    assert run(XDG_CACHE_HOME=cache)[0] == "compiled"
+
+
+def test_a_user_without_a_home_and_a_passwd_entry_can_train(tmp_path):
+    program = (
+        "import os, sys; from pathlib import Path\n"
+        "os.environ.pop('HOME', None); os.environ.pop('XDG_CACHE_HOME', None)\n"
+        "import pwd; pwd.getpwuid = lambda number: (_ for _ in ()).throw(KeyError(number))\n"
+        f"{PROGRAM}"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split()[0] == "compiled"
+    assert ran.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lacking", ["no compiler", "one that fails"])
+def test_without_a_compiler_it_draws_the_same_and_says_why_it_is_slower(lacking, tmp_path):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    if lacking == "one that fails":
+        (folder / "cc").write_text("#!/bin/sh\necho 'no header at all' >&2\nexit 1\n")
+        (folder / "cc").chmod(0o755)
+    way, drawn, said = run(PATH=f"{folder}:/nowhere", XDG_CACHE_HOME=str(tmp_path))
+    assert way == "torch"
+    assert drawn == run()[1]
+    assert "slotbench: selection runs without its kernel, slower and to the same bits" in said
+    assert ("no C compiler" if lacking == "no compiler" else "no header at all") in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_person_can_do_without_it():
+    assert run(SLOTBENCH_KERNEL="0") == ("torch", run()[1], "")
