@@ -60,7 +60,7 @@ def test_the_kernel_is_taken_from_the_cache_where_it_is_whole(tmp_path):
 def test_without_a_cache_that_can_be_written_to_it_is_built_for_the_process_alone(cache, tmp_path):
     if cache == "a file":
         cache = str(tmp_path / "file")
-        Path(cache).write_text("")
+        Path(cache).write_text("", encoding="utf-8")
     assert run(XDG_CACHE_HOME=cache)[0] == "compiled"
 
 

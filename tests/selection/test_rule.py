@@ -1,4 +1,4 @@
-"""Every rule is an optimizer as people use optimizers: groups, names, copies, states; what it cannot take it refuses."""
+"""Every rule is an optimizer as people use them: groups, names, copies, states; what it cannot take it refuses."""
 
 import copy
 import io
@@ -171,7 +171,7 @@ def test_other_types_than_float32_and_float64_are_refused(name, dtype):
 def test_a_parameter_that_does_not_fill_its_memory_is_refused_and_its_neighbours_stay(name, part):
     base = torch.full((6, 8), 3.0)
     view = {"columns": base[:, :5], "rows": base[::2], "repeated": base[:1].expand(6, 8)}[part]
-    with pytest.raises(ValueError, match="parameter 0.*does not fill its memory"):
+    with pytest.raises(ValueError, match=r"parameter 0.*does not fill its memory"):
         built(name, [view])
     assert bool((base == 3).all())
 
@@ -208,7 +208,7 @@ def test_settings_of_a_group_are_held_to_the_same(name):
     ):
         with pytest.raises(ValueError, match=words if name != "greedy-shared-network" else f"{words}|at once"):
             optimizer.add_param_group({"params": weights[1:], **settings})
-    with pytest.raises(ValueError, match="more than one|at once"):
+    with pytest.raises(ValueError, match=r"more than one|at once"):
         optimizer.add_param_group({"params": weights[:1]})
     assert len(optimizer.param_groups) == 1
     train(weights[:1], optimizer)
@@ -217,5 +217,5 @@ def test_settings_of_a_group_are_held_to_the_same(name):
 def test_a_learning_rate_that_turns_negative_is_refused_at_the_next_step():
     optimizer = built("greedy", weights := layers((4, 5)))
     optimizer.param_groups[0]["lr"] = -0.1
-    with pytest.raises(ValueError, match="lr = -0.1"):
+    with pytest.raises(ValueError, match=r"lr = -0\.1"):
         train(weights, optimizer)
