@@ -1,6 +1,7 @@
 # make run     set up, train config/quick.yaml, print where its report lies
 # make test    set up, lint, check types, test
-# make soak    60 kills of real training, in some ten minutes; the tests have six
+# make soak    60 kills of real training, or SLOTBENCH_KILLS, and as many with a file damaged; the tests have six
+# make fuzz    ten minutes of configs, recipes, records, states and command lines that no person writes; the tests have some seconds
 # make test-cluster   run the grid through a SLURM of its own (as root, with slurm-wlm, munge and rsync), on a node's own disk and on object storage
 # make test-pythons   what an interpreter can change, under every Python from 3.11 to 3.13 that is found here
 # make docs    build the pages of docs/ into site/
@@ -11,7 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # A person's own profile is for other workflows, and its executor may not be installed here.
 unexport SNAKEMAKE_PROFILE
 
-.PHONY: run test test-pythons test-cluster soak docs setup
+.PHONY: run test test-pythons test-cluster soak fuzz docs setup
 
 run: setup
 	@snakemake --configfile config/quick.yaml --cores 2 --quiet rules
@@ -24,7 +25,10 @@ test: setup
 	pytest -n 2 -m "not cluster"
 
 soak: setup
-	SLOTBENCH_KILLS=60 pytest tests/faults/test_kill.py
+	SLOTBENCH_KILLS=$${SLOTBENCH_KILLS:-60} pytest tests/faults/test_kill.py
+
+fuzz: setup
+	python -m tests.fuzz.inputs --seconds 600
 
 test-pythons:
 	tests/pythons.sh
