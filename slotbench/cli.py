@@ -299,12 +299,12 @@ def claims(
     run: RunName, as_json: Annotated[bool, typer.Option("--json", help="as JSON, for programs")] = False
 ) -> None:
     """Give a verdict on every claim of the paper, from results/<run>/cells.parquet."""
-    from slotbench.report import claims, terminal
+    from slotbench.report import claims, judge, terminal
     from slotbench.results import naming, table
 
-    verdicts = claims.judge(table.read(RESULTS / naming.name_of(run)), claims.load())
+    verdicts = judge.judge(table.read(RESULTS / naming.name_of(run)), claims.load())
     if as_json:
-        print(claims.as_json(verdicts), end="")
+        print(judge.as_json(verdicts), end="")
     else:
         _console().print(terminal.verdicts(verdicts))
 

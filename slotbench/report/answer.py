@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from slotbench.report import names
-from slotbench.report.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, SIGNS, UNDECIDED, Claims, Verdict
+from slotbench.report.claims import Claims
+from slotbench.report.verdict import NOT_REPRODUCED, NOT_RUN, REPRODUCED, SIGNS, UNDECIDED, Verdict
 from slotbench.results.table import NETWORK, summary
 
 WHERE_RUN = "holds where run, the rest not run"

@@ -13,7 +13,8 @@ from slotbench.cells import Cell
 from slotbench.config import Run
 from slotbench.errors import InputError, unknown
 from slotbench.report import claims
-from slotbench.report.claims import Verdict
+from slotbench.report.judge import judge
+from slotbench.report.verdict import Verdict
 from slotbench.results import records, table
 from slotbench.results.plan import order
 from slotbench.results.standing import parent_of
@@ -51,7 +52,7 @@ def judged_anew(claim: str, run: Run, results: Path, data_dir: Path, say: Callab
 
 
 def _verdicts(claim: str, run: Run, results: Path) -> list[Verdict]:
-    verdicts = claims.judge(table.collect(run, results), claims.load())
+    verdicts = judge(table.collect(run, results), claims.load())
     return [verdict for verdict in verdicts if verdict.id == claim]
 
 

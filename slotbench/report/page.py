@@ -24,7 +24,11 @@ from slotbench.errors import InputError
 from slotbench.files import atomic
 from slotbench.report import answer, cell_pages, claims, figures, names, tables
 from slotbench.report.figures import style
+from slotbench.report.judge import judge
+from slotbench.report.readings import robustness
 from slotbench.report.tables import Column, Link, Number, Table
+from slotbench.report.verdict import DECIDING, NOT_RUN, Verdict
+from slotbench.report.verdict import SIGNS as VERDICT_SIGNS
 from slotbench.results import published, table
 
 SIGNS = {"done": "✓", "diverged": "↗", "missing": "–", "failed": "✗"}
@@ -44,9 +48,9 @@ def render(run: str, results: Path, report: Path) -> Path:
     folder = report / run
     link = _link(results, folder)
     known = claims.load()
-    verdicts = claims.judge(collected, known)
+    verdicts = judge(collected, known)
     pictures = figures.save(collected, folder / "figures")
-    shown = [_verdict_table(verdicts).brief(), *tables.of(shown_cells)]
+    shown = [_verdict_table(verdicts).brief(), robustness(verdicts).brief(), *tables.of(shown_cells)]
     tables.save(shown, folder / "tables", collected.run)
     cell_pages.render(collected, results, folder, link)
     said: dict[str, Any] = {
@@ -67,10 +71,10 @@ def render(run: str, results: Path, report: Path) -> Path:
     groups = _verdicts(verdicts, link, _study(results))
     page = tables.HTML.get_template("index.html").render(
         **said,
-        smoke=collected.recipe not in claims.DECIDING,
+        smoke=collected.recipe not in DECIDING,
         real="../reference/index.html" if (report / "reference" / "index.html").exists() else "",
-        verdicts=[group for group in groups if group[0]["verdict"].verdict != claims.NOT_RUN],
-        not_run=[group[0]["verdict"] for group in groups if group[0]["verdict"].verdict == claims.NOT_RUN],
+        verdicts=[group for group in groups if group[0]["verdict"].verdict != NOT_RUN],
+        not_run=[group[0]["verdict"] for group in groups if group[0]["verdict"].verdict == NOT_RUN],
         all_cells=_all_cells(shown_cells),
         absent=_absent(cells),
         unpublished=_published_but_not_run(cells),
@@ -101,7 +105,7 @@ def update_readme(readme: Path, run: str, results: Path) -> None:
     text = _between(text, README_MARKS, tables.markdown(collected.cells), readme)
     if ANSWER_MARKS[0] in text:
         known = claims.load()
-        text = _between(text, ANSWER_MARKS, answer.markdown(claims.judge(collected, known), known), readme)
+        text = _between(text, ANSWER_MARKS, answer.markdown(judge(collected, known), known), readme)
     with atomic(readme) as file:
         file.write(text)
 
@@ -167,9 +171,7 @@ def _study(results: Path) -> pd.DataFrame:
         return pd.DataFrame()
 
 
-def _verdicts(
-    verdicts: list[claims.Verdict], link: Callable[[str], str], study: pd.DataFrame
-) -> list[list[dict[str, Any]]]:
+def _verdicts(verdicts: list[Verdict], link: Callable[[str], str], study: pd.DataFrame) -> list[list[dict[str, Any]]]:
     """For each claim its verdicts: for all its networks first, unless only one has been run and says the same."""
     return [
         [
@@ -193,7 +195,7 @@ def _verdicts(
     ]
 
 
-def _networks(verdict: claims.Verdict, group: list[claims.Verdict]) -> str:
+def _networks(verdict: Verdict, group: list[Verdict]) -> str:
     """Which networks a row of the verdicts is about."""
     asked, own = len(group[0].architectures), len(verdict.architectures)
     if own > 1:
@@ -202,7 +204,7 @@ def _networks(verdict: claims.Verdict, group: list[claims.Verdict]) -> str:
     return f"{label} (the other {asked - 1} not run)" if asked > 1 and len(group) == 2 else label
 
 
-def _verdict_counts(verdicts: list[claims.Verdict]) -> dict[str, int]:
+def _verdict_counts(verdicts: list[Verdict]) -> dict[str, int]:
     """How many claims there are of each kind."""
     kinds = [answer.kind_of_all(group) for group in answer.grouped(verdicts)]
     return {kind: kinds.count(kind) for kind in answer.KINDS if kind in kinds}
@@ -212,7 +214,7 @@ SCALE = 200
 """The width of a verdict's picture in pixels."""
 
 
-def _scale(one: claims.Verdict) -> dict[str, Any] | None:
+def _scale(one: Verdict) -> dict[str, Any] | None:
     """Where the picture of a verdict has its parts, in pixels: margin, interval, mean, and what was published."""
     if one.mean is None or one.margin is None:
         return None
@@ -230,14 +232,17 @@ def _scale(one: claims.Verdict) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _verdict_table(verdicts: list[claims.Verdict]) -> Table:
+def _verdict_table(verdicts: list[Verdict]) -> Table:
     """The verdicts as a table like the others, for LaTeX and for a page of its own."""
     heads = ("n", "mean", "low", "high")
     return Table(
         "verdicts",
         "Verdicts on the paper's claims: the mean over n seeds with its 95 % interval from low to high, and what it "
-        "has to be. Reproduced: the whole interval lies on the claim's side; not reproduced: on the other; undecided: "
-        "it contains the margin, or there are too few seeds.",
+        "has to be. Reproduced: the whole interval lies on the claim's side, so that the claim holds here, which is "
+        "not to say that the published number came out; not reproduced: on the other; undecided: it contains the "
+        "margin, there are too few seeds, or a planned cell is not done. Intervals are over seeds, with one split of "
+        "the training images and one test set. Many claims are judged without a correction; Holm's stands in the "
+        "table of readings.",
         [
             Column("claim"),
             Column("networks"),
@@ -250,7 +255,7 @@ def _verdict_table(verdicts: list[claims.Verdict]) -> Table:
             [
                 one.statement,
                 f"all {len(one.architectures)}" if len(one.architectures) > 1 else one.architectures[0],
-                f"{claims.SIGNS[one.verdict]} {one.verdict}",
+                f"{VERDICT_SIGNS[one.verdict]} {one.verdict}" + (f" ({one.mark})" if one.depends else ""),
                 Number(one.n, places=0),
                 *(Number(math.nan if value is None else value) for value in (one.mean, one.low, one.high)),
                 one.asks,

@@ -333,15 +333,8 @@ def axes(row: Mapping[Any, Any]) -> list[Shown]:
 
 
 def _words(row: Mapping[Any, Any]) -> str:
-    dataset, architecture, selection, k, start, recipe = map(str, axes(row))
-    return ", ".join(
-        [
-            f"{architecture} on {dataset}",
-            f"{selection}" + ("" if k == "–" else f" at K = {k}"),
-            *([] if start == "–" else [f"finetuned from epoch {start}"]),
-            f"recipe {recipe}",
-        ]
-    )
+    method = names.method(row["selection"], row["k"], row["finetune"])
+    return f"{row['architecture']} on {row['dataset']}, {method}, recipe {row['recipe']}"
 
 
 def _letter(place: int) -> str:

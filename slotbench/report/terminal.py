@@ -17,8 +17,9 @@ from rich.text import Text
 from slotbench.cells import Cell
 from slotbench.errors import InputError, missing
 from slotbench.report import cell_pages, tables
-from slotbench.report.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, SIGNS, UNDECIDED, Verdict
+from slotbench.report.judge import MEANING
 from slotbench.report.tables import Number
+from slotbench.report.verdict import NOT_REPRODUCED, NOT_RUN, REPRODUCED, SHOWN, SIGNS, UNDECIDED, Verdict
 from slotbench.results import records, status, table
 from slotbench.results.standing import standing
 
@@ -145,7 +146,13 @@ def compare(first: table.Collected, second: table.Collected) -> RenderableType:
 
 # ---- the paper's claims ----------------------------------------------------------------------------------
 
-VERDICT_COLOURS = {REPRODUCED: "green", NOT_REPRODUCED: "red", UNDECIDED: "yellow", NOT_RUN: "default"}
+VERDICT_COLOURS = {
+    REPRODUCED: "green",
+    NOT_REPRODUCED: "red",
+    UNDECIDED: "yellow",
+    NOT_RUN: "default",
+    SHOWN: "default",
+}
 
 
 def verdicts(judged: Sequence[Verdict]) -> RenderableType:
@@ -164,9 +171,9 @@ def verdicts(judged: Sequence[Verdict]) -> RenderableType:
             facts += [f"asked: {one.asks}"] * bool(one.asks) if one.mean is not None else []
             if one.published is not None and one.distance is not None:
                 facts += [f"published: {Number(one.published)}, distance {Number(one.distance, signed=True)}"]
-            facts += [one.reason] * bool(one.reason)
+            facts += [text for text in (one.mark, one.reason) if text]
             verdict = (f"{SIGNS[one.verdict]} {one.verdict}", VERDICT_COLOURS[one.verdict])
             parts.append(
                 Padding(Text.assemble(f"{networks}: ", verdict, *(f"; {fact}" for fact in facts)), (0, 0, 0, 2))
             )
-    return Group(*parts)
+    return Group(*parts, Text(f"\n{MEANING}", "dim"))

@@ -235,11 +235,16 @@ def summary(cells: pd.DataFrame, by: Sequence[str], value: str = "test_accuracy"
     done = cells[cells["status"] == "done"].groupby(by)
     result = counts.rename(columns={"done": "n"})
     result = result.join(done[value].agg(["mean", "std"]))
-    n = result["n"].where(result["n"] >= 2)
-    result["half"] = stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1) * result["std"] / np.sqrt(n)
+    result["half"] = half_interval(result["std"], result["n"].where(result["n"] >= 2))
     ends = done["epochs"].agg(["min", "max"]).reindex(result.index)
     result["epochs"] = [between(pair) for pair in ends.itertuples(index=False)]
     return _ordered(result.drop(columns="std").reset_index(), by)
+
+
+def half_interval(deviation: Any, n: Any) -> Any:
+    """Half the width of the two-sided 95 % t-interval of a mean of `n` values with this standard deviation; both may be
+    numbers or series."""
+    return stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1) * deviation / np.sqrt(n)
 
 
 def between(values: Sequence[Any] | pd.Series[Any]) -> str:

@@ -8,7 +8,8 @@ import pytest
 
 from slotbench.report import answer, claims
 from slotbench.report.answer import OPEN, TOO_CLOSE, WHERE_RUN
-from slotbench.report.claims import NOT_REPRODUCED, NOT_RUN, REPRODUCED, UNDECIDED, Verdict
+from slotbench.report.judge import judge
+from slotbench.report.verdict import NOT_REPRODUCED, NOT_RUN, REPRODUCED, UNDECIDED, Verdict
 from tests.support import synthetic
 from tests.support.drawing import collected
 
@@ -51,7 +52,7 @@ def test_a_claim_about_networks_that_were_not_all_run(each, kind):
 def judged(tmp_path_factory):
     run = collected(tmp_path_factory.mktemp("answer"), synthetic.grid(ks=(1, 2, 4, 8, 64), finetune=("e120",), seeds=5))
     known = claims.load()
-    return claims.judge(run, known), known
+    return judge(run, known), known
 
 
 def test_the_sentence_counts_the_matrix_and_the_matrix_the_verdicts(judged):

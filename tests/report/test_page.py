@@ -14,7 +14,8 @@ import pytest
 
 from slotbench.data.sources import fetch
 from slotbench.errors import InputError
-from slotbench.report import claims, figures, page, tables
+from slotbench.report import figures, page, tables
+from slotbench.report.verdict import Verdict
 from slotbench.results import records, table
 from slotbench.results.fingerprint import fingerprint
 from slotbench.training.train import train_cell
@@ -25,7 +26,7 @@ from tests.support.pages import Page, local, panels_of, rendered
 def test_every_link_and_anchor_of_every_page_resolves(tmp_path):
     index = rendered(tmp_path, synthetic.grid(ks=(1, 2, 8)))
     pages = [index, index.with_name("cell.html"), *(index.parent / "tables").glob("*.html")]
-    assert len(pages) == 6
+    assert len(pages) == 7
     ids = {path: Page(path.read_text()).ids for path in pages}
     ids[index.with_name("cell.html")] += panels_of(index.parent)
     for path in pages:
@@ -173,7 +174,7 @@ def test_the_papers_numbers_that_were_not_run_are_named(tmp_path):
 
 
 def test_a_verdict_has_a_picture_that_is_right(tmp_path):
-    verdict = claims.Verdict("id", "a claim", "source", "difference", ("lenet",), "undecided", n=3, mean=1.0, low=-1.0,
+    verdict = Verdict("id", "a claim", "source", "difference", ("lenet",), "undecided", n=3, mean=1.0, low=-1.0,
                              high=3.0, margin=0.0, published=2.0)  # fmt: skip
     scale = page._scale(verdict)
     order = sorted(("low", "margin", "mean", "published", "high"), key=scale.get)
@@ -204,7 +205,7 @@ def test_latex_compiles_the_paper_with_embedded_fonts_and_nothing_past_the_margi
     assert [width for width in re.findall(r"Overfull \\[hv]box \((\d+)", log) if int(width) >= 5] == []
     assert "undefined" not in log
     pages = {one: (folder / "paper.tex").read_text().count(one) for one in ("includegraphics", "begin{longtable}")}
-    assert pages == {"includegraphics": len(figures.FIGURES), "begin{longtable}": len(tables.TABLES) + 1}
+    assert pages == {"includegraphics": len(figures.FIGURES), "begin{longtable}": len(tables.TABLES) + 2}
     if shutil.which("pdffonts"):
         fonts = subprocess.run(["pdffonts", "paper.pdf"], cwd=folder, capture_output=True, text=True, check=True).stdout
         assert all(re.search(r" yes (yes|no) +(yes|no) +\d+ +0$", line) for line in fonts.splitlines()[2:])
