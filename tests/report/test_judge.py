@@ -388,6 +388,7 @@ def test_a_margin_within_the_rounding_of_the_published_value_is_read_beside():
 def test_more_seeds_of_a_run_beside_are_read_beside(later, expected, settled):
     beside = cells_of(lenet(greedy8=later), decides=False)
     beside["seed"] += 5
+    beside["record"] = "beside/" + beside["record"]
     found = verdict("lenet-k8", cells_of(lenet(greedy8=HIGH)), beside)
     assert (found.verdict, found.n) == (REPRODUCED, 3)
     if expected is None:
@@ -584,5 +585,5 @@ def test_the_report_begins_with_the_verdicts_and_their_records(folder, tmp_path,
 
 
 def test_every_verdict_has_a_colour_of_its_own_rule():
-    style = (claims.CLAIMS.parents[1] / "slotbench" / "templates" / "style.css").read_text()
+    style = (claims.CLAIMS.parents[1] / "slotbench" / "report" / "templates" / "style.css").read_text()
     assert all(f".{verdict.replace(' ', '-')} {{ color:" in style for verdict in SIGNS)
