@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from slotbench.errors import InputError
-from slotbench.report import claims, judge, page, quantities, readings
+from slotbench.report import answer, claims, judge, page, quantities, readings
 from slotbench.report import verdict as one_network
 from slotbench.report.verdict import NOT_REPRODUCED, NOT_RUN, REPRODUCED, SHOWN, SIGNS, UNDECIDED
 from slotbench.results import records, table
@@ -584,6 +584,6 @@ def test_the_report_begins_with_the_verdicts_and_their_records(folder, tmp_path,
         assert {f"../../results/{record}" for record in one.records} <= set(shown.addresses)
 
 
-def test_every_verdict_has_a_colour_of_its_own_rule():
-    style = (claims.CLAIMS.parents[1] / "slotbench" / "report" / "templates" / "style.css").read_text()
-    assert all(f".{verdict.replace(' ', '-')} {{ color:" in style for verdict in SIGNS)
+def test_every_kind_of_verdict_has_a_colour_of_its_own_rule():
+    style = (claims.CLAIMS.parent / "templates" / "style.css").read_text()
+    assert all(f".{kind.replace(',', '').replace(' ', '-')} {{ color:" in style for kind in answer.KINDS)
