@@ -5,12 +5,16 @@ import copy
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from torch import nn
 
 from slotbench.selection import kernel
-from slotbench.selection.probabilistic import Probabilistic, uniform
+from slotbench.selection.probabilistic import Probabilistic, chosen, exp_, uniform
 from tests.support.oracle import Textbook
+
+ORDERS = (torch.contiguous_format, torch.channels_last)
 
 
 @pytest.fixture(params=["compiled", "torch alone"], autouse=True)
@@ -88,6 +92,43 @@ def test_the_same_seed_draws_the_same_with_and_without_the_compiled_step(monkeyp
         drawn.append(next(iter(sampler.options)).detach().clone())
         monkeypatch.setattr(kernel, "library", lambda: None)
     assert torch.equal(*drawn)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    connections=st.integers(0, 600),
+    k=st.integers(1, 40),
+    a=st.sampled_from([1.0, 0.7, -0.3, 0.0]),
+    spread=st.sampled_from([0.0, 1e-3, 1.0, 30.0, 1e4, 1e30]),
+    seed=st.integers(-(2**63), 2**63 - 1),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+)
+def test_torch_draws_what_the_kernel_draws_to_the_bit(connections, k, a, spread, seed, dtype):
+    if kernel.library() is None:
+        pytest.skip("no C compiler on this machine")
+    generator = torch.Generator().manual_seed(seed % 2**32)
+    options, initial = (torch.rand(k, connections, generator=generator, dtype=dtype) - 0.5 for _ in range(2))
+    b = spread * torch.randn(connections, generator=generator, dtype=dtype)
+    drawn = torch.empty(connections, dtype=dtype)
+    kernel.draw(drawn, b, options, initial, a, seed)
+    assert torch.equal(drawn, chosen((options * b).add_(initial, alpha=a), options, seed).view(-1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_its_exponential_is_within_two_units_in_the_last_place(dtype):
+    x = -torch.linspace(0, 80, 100_001, dtype=torch.float64).to(dtype)
+    expected = x.double().exp()
+    error = (exp_(x.clone()).double() - expected).abs() / expected
+    assert error.max() < 3 * torch.finfo(dtype).eps
+    assert exp_(torch.zeros(1, dtype=dtype)) == 1
+
+
+def test_a_channels_last_layer_draws_what_a_row_major_one_draws():
+    weights = [nn.Parameter(torch.zeros(6, 4, 3, 3).to(memory_format=order)) for order in ORDERS]
+    for weight in weights:
+        torch.manual_seed(0)
+        Probabilistic([weight], k=8, seed=0, lr=1.0)
+    assert torch.equal(*weights)
 
 
 def test_uniform_numbers_are_uniform_and_independent_of_their_neighbours():

@@ -18,6 +18,9 @@ def both_paths(request, monkeypatch):
         pytest.skip("no C compiler on this machine")
 
 
+BLOCKS = 3
+
+
 def drawn(k: int, connections: int = 300, seed: int = 0) -> Options:
     return Options(connections, k, seed, 0, option_bound=1.0, score_bound=1.0)
 
@@ -47,6 +50,22 @@ def test_every_connection_has_between_one_and_k_levels_and_ends_in_nan():
         assert np.isnan(staircase.breakpoints[staircase.first]).all()
         assert np.isnan(staircase.breakpoints).sum() == 300 + 1
         assert staircase.levels.dtype == staircase.breakpoints.dtype == np.float32
+
+
+@pytest.mark.parametrize("sharing", [None, "layer", "network"])
+@pytest.mark.parametrize("k", [1, 3, 64])
+def test_any_number_of_threads_builds_the_same(k, sharing):
+    options = Options(BLOCKS * 2**16 // k + 5, k, 3, 1, option_bound=1.0, score_bound=1.0, sharing=sharing)
+    assert len(options.starts) > BLOCKS
+    alone, *others = (build(options, np.float32, -1, threads) for threads in (1, 3, None))
+    for other in others:
+        assert all(np.array_equal(one, two, equal_nan=True) for one, two in zip(alone, other, strict=True))
+
+
+def test_an_empty_layer_has_no_levels():
+    staircase = build(drawn(8, connections=0), np.float32)
+    assert len(staircase.levels) == 0
+    assert staircase.first.tolist() == [0]
 
 
 def test_few_levels_are_left_however_many_options_there_are():
