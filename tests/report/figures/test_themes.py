@@ -48,7 +48,7 @@ def test_finetuning_costs_what_it_started_from_too(whole):
     (ax,) = draw("accuracy-vs-flops", whole).axes
     flops = f"{81_457_200_000 * 220 / 1e12:.1f}"
     rows = [label.get_text() for label in ax.get_yticklabels()]
-    tuned = [place for place, text in enumerate(rows) if "finetuned" in text]
+    tuned = [place for place, text in enumerate(rows) if "finetuned, e100" in text]
     assert tuned
     costs = {text.xy[1]: text.get_text() for text in ax.texts}
     assert {costs[place] for place in tuned} == {flops}
