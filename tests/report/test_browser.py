@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -245,3 +246,38 @@ def test_paper_shows_what_a_screen_folds_away(visit, made_up):
     assert page.locator("details:not([open])").count() == 0
     assert not page.locator("nav").is_visible()
     assert page.pdf(format="A4")[:5] == b"%PDF-"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details:not([open])").count() > 0
+
+
+def test_the_committed_report_is_at_most_ten_pages_of_a4(visit):
+    """Verdicts and figures; tables and cells stay on the screen."""
+    if not REFERENCE.exists():
+        pytest.skip("the reference run has no report yet")
+    page = visit(REFERENCE)
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    pages = len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4")))
+    assert 1 <= pages <= 10
+
+
+def test_the_answer_is_on_the_first_screen_and_the_matrix_leads_to_the_evidence(visit, made_up):
+    for size in ("desktop", "phone"):
+        page = visit(made_up, size=size)
+        box = page.locator(".answer").bounding_box()
+        assert box["y"] + box["height"] < (900 if size == "desktop" else 844)
+        href = page.locator("#matrix tbody td a").first.get_attribute("href")
+        row = page.locator(href)
+        assert row.locator(".status").count() >= 1
+        evidence = row.locator(".evidence summary").first
+        if evidence.count():
+            evidence.click()
+            width = row.locator(".evidence td").first.bounding_box()["width"]
+            assert width > 0.8 * page.locator("main").bounding_box()["width"] - 60
+
+
+def test_on_a_phone_panels_stand_under_each_other(visit, made_up):
+    page = visit(made_up, size="phone")
+    for figure in page.locator("figure:has(.stacked)").all():
+        assert figure.locator(".stacked").is_visible()
+        assert not figure.locator(".abreast").is_visible()

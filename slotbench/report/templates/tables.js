@@ -28,4 +28,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 // What is folded away on a screen is not on paper.
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
+// Paper shows what a screen folds away; afterwards the screen is as it was.
+let unfolded = [];
+addEventListener("beforeprint", () => {
+  unfolded = [...document.querySelectorAll("details:not([open])")];
+  for (const details of unfolded) details.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const details of unfolded) details.open = false;
+});
