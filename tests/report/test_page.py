@@ -189,6 +189,7 @@ def test_latex_compiles_the_paper_with_embedded_fonts_and_nothing_past_the_margi
     """A run of several networks, and a device whose name has every sign that means something in LaTeX."""
     name, cells = "a & b_c 100% <i>", synthetic.grid(networks=(("mnist", "lenet"), ("cifar10", "conv2")), ks=(1, 2, 8))
     cells += synthetic.grid(recipe="paper", ks=(2, 8), finetune=()) + synthetic.others()
+    cells += synthetic.study()
     rendered(tmp_path, cells, name=name, without=cells[:2])
     collected = table.read(tmp_path / "results" / name)
     collected.cells["device"] = r"a CPU_1 & 100 % of {it} <\b> $~^#|√3σ"

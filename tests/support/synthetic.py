@@ -146,6 +146,15 @@ def others(recipe: str = "authors-code") -> tuple[Cell, ...]:
     return tuple(Cell(recipe, dataset, "lenet", selection, k, "none", 0).checked() for dataset, selection, k in named)
 
 
+def study() -> tuple[Cell, ...]:
+    """Greedy selection at K = 8 by the two recipes of the study that its figure shows."""
+    return tuple(
+        Cell(recipe, "mnist", "lenet", "greedy", 8, "none", seed).checked()
+        for recipe in ("study-rate", "study-bound-and-rate")
+        for seed in range(2)
+    )
+
+
 def path(results: Path, run: SyntheticRun, cell: Cell) -> Path:
     return results / run.run / "cells" / cell.path
 

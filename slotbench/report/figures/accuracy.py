@@ -33,6 +33,8 @@ from slotbench.results.table import NETWORK, between, summary
 from slotbench.selection import SELECTIONS
 
 PAPER = "Grey diamonds and dashes: published, where the paper has a value."
+SOURCES = ("paper", "authors-code")
+"""The recipes of the paper's sources; others change one of them."""
 ELSEWHERE = ("greedy-shared-layer", "greedy-shared-network", "probabilistic")
 """Rules with options that have figures of their own beside greedy selection."""
 
@@ -142,8 +144,7 @@ def random_vs_two(done: pd.DataFrame, abreast: int) -> Figure:
 
 def _of_recipes(cells: pd.DataFrame) -> pd.DataFrame:
     """Greedy cells at K that two recipes have, and learned ones of the same networks, of every recipe."""
-    run = cells["record"].str.partition("/")[0]
-    cells = cells[run.isin(run[cells["decides"]])]  # not what stands beside the run, as studies do
+    cells = cells[cells["decides"] | cells["recipe"].isin(SOURCES)]
     rows = selected_by(cells.assign(decides=True), ["greedy", "learned"]).assign(decides=cells["decides"])
     greedy = rows[rows["selection"] == "greedy"]
     several = greedy.groupby([*NETWORK, "k"])["recipe"].nunique().reset_index(name="recipes").query("recipes > 1")

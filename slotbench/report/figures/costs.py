@@ -116,9 +116,7 @@ def _dots(ax: Axes, methods: list[tuple[Any, pd.DataFrame]]) -> None:
         ax.annotate(
             f"{rows['total'].mean():.1f}", (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=6.5
         )
-    ax.set_yticks(
-        range(len(methods)), [names.method(*point).replace(" from epoch ", ", e") for point, _ in methods]
-    )
+    ax.set_yticks(range(len(methods)), [names.method(*point).replace(" from epoch ", ", e") for point, _ in methods])
     ax.tick_params(axis="y", length=0, labelsize=6.5)
     ax.spines["left"].set_visible(False)
     ax.annotate(

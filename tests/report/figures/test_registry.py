@@ -30,6 +30,7 @@ def greedy(cells):
 def whole(tmp_path_factory):
     """A synthetic run with data for every figure."""
     cells = synthetic.grid(ks=(1, 2, 8)) + synthetic.grid(recipe="paper", ks=(2, 8), finetune=()) + synthetic.others()
+    cells += synthetic.study()
     return collected(tmp_path_factory.mktemp("whole"), cells)
 
 
@@ -74,9 +75,8 @@ def test_a_figure_without_data_is_not_drawn_and_its_old_files_go(whole, saved, t
 
 def test_other_recipes_enter_only_their_own_figure(whole):
     for entry in figures.FIGURES.values():
-        assert set(entry.rows(whole.cells)["recipe"]) == (
-            {"authors-code", "paper"} if entry.name == "recipes" else {"authors-code"}
-        )
+        beside = {"recipes": {"paper"}, "study": {"study-rate", "study-bound-and-rate"}}.get(entry.name, set())
+        assert set(entry.rows(whole.cells)["recipe"]) == {"authors-code"} | beside
 
 
 def test_points_and_intervals_are_the_tables(whole):
