@@ -1,5 +1,6 @@
 """What README and docs/ tell a reader to type works, what they point at is there, and what they state is so."""
 
+import json
 import os
 import re
 import shutil
@@ -184,13 +185,19 @@ def test_the_figure_of_the_staircase_is_what_its_script_draws_and_its_example_is
 
 
 def test_what_docs_adding_adds_is_trained_and_reported(reader):
-    added = {"An architecture": "shallow", "A selection rule": "nearest", "A dataset": "bars"}
+    added = {"An architecture": "resnet20", "A selection rule": "nearest", "A dataset": "bars"}
+    recipe = reader.folder / "slotbench" / "recipes" / "quick.yaml"
+    recipe.write_text(
+        recipe.read_text() + "  - when: {architecture: resnet20}\n    set: {epochs: 1, checkpoints: []}\n"
+    )
     grids = []
     for title, name in added.items():
         page = section(ROOT / "docs" / "adding.md", title)
-        for block in blocks(page, "python") + blocks(page, "yaml"):
-            if block.startswith("# "):
-                reader.put(block)
+        placed = [block for block in blocks(page, "python") + blocks(page, "yaml") if block.startswith("# ")]
+        for block in placed:
+            reader.put(block)
+        files = {re.match(r"# ([^\s,]+)", block)[1] for block in placed}
+        assert title == "A dataset" or len(files) <= 2, f"{title} takes more than two files: {files}"
         for block in blocks(page, "csv"):  # hashes: the page's code prints them
             (code,) = [code for code in blocks(page, "python") if not code.startswith("# ")]
             assert reader.run(sys.executable, "-c", code) == block.partition("\n")[2]
@@ -199,7 +206,7 @@ def test_what_docs_adding_adds_is_trained_and_reported(reader):
         reader.run("bash", "-ec", commands)
         record = read(reader.folder / f"{name}.json")
         assert record.status == "done"
-        assert record.results.test_accuracy > 0.5
+        assert record.results.test_accuracy > (0.2 if name == "resnet20" else 0.5)  # after one epoch, five
         place = reader.folder / "results" / "mine" / "cells" / Cell(**record.cell.model_dump()).path
         place.parent.mkdir(parents=True)
         shutil.copy(reader.folder / f"{name}.json", place)
@@ -207,7 +214,22 @@ def test_what_docs_adding_adds_is_trained_and_reported(reader):
     (reader.folder / "mine.yaml").write_text(f"run: mine\nrecipe: quick\ngrids: [{', '.join(grids)}]\n")
     assert reader.run("slotbench", "collect", "mine.yaml") == "3 done\n"
     index = (reader.folder / reader.run("slotbench", "report", "mine").strip()).read_text()
-    assert all(name in index for name in added.values())
+    assert all(name in index for name in ("ResNet-20", "nearest option", "bars"))
+
+    # A recipe sets what is the rule's own, within its bounds
+    assert read(reader.folder / "nearest.json").recipe["stretch"] == 0.25
+    (rule,) = (block for block in blocks(section(ROOT / "docs" / "adding.md", "A selection rule"), "yaml"))
+    text = recipe.read_text()
+    recipe.write_text(text + rule)
+    (cell,) = (Cell(**json.loads(grid)) for grid in grids if "nearest" in grid)
+    code = f"from slotbench.cells import Cell; from slotbench import recipes; print(recipes.of({cell!r}).stretch)"
+    assert reader.run(sys.executable, "-c", code) == "0.5\n"
+    recipe.write_text(text + rule.replace("0.5}", "-1}"))
+    done = subprocess.run(
+        ["slotbench", "cells", "mine.yaml"], cwd=reader.folder, env=reader.environment, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "stretch of quick/digits/lenet/nearest" in done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
