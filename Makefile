@@ -1,5 +1,7 @@
 # make run     set up, train config/quick.yaml, print where its report lies
 # make test    set up, lint, check types, test
+# make test-fast   the same without what takes more than ten seconds, in under a minute
+# make hooks   have ruff, snakefmt and mypy look at every commit
 # make soak    60 kills of real training, or SLOTBENCH_KILLS, and as many with a file damaged; the tests have six
 # make fuzz    ten minutes of configs, recipes, records, states and command lines that no person writes; the tests have some seconds
 # make test-cluster   run the grid through a SLURM of its own (as root, with slurm-wlm, munge and rsync), on a node's own disk and on object storage
@@ -12,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # A person's own profile is for other workflows, and its executor may not be installed here.
 unexport SNAKEMAKE_PROFILE
 
-.PHONY: run test test-pythons test-cluster soak fuzz docs setup
+.PHONY: run test test-fast hooks test-pythons test-cluster soak fuzz docs setup
 
 run: setup
 	@snakemake --configfile config/quick.yaml --cores 2 --quiet rules
@@ -22,7 +24,17 @@ test: setup
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest -n 2 -m "not cluster"
+	pytest -n 2 -m "not cluster" --cov --cov-report=term
+
+test-fast: setup
+	ruff check --quiet .
+	ruff format --check --quiet .
+	mypy
+	pytest -n 2 -m "not slow and not browser and not cluster"
+
+hooks: setup
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	.venv/bin/pre-commit install
 
 soak: setup
 	SLOTBENCH_KILLS=$${SLOTBENCH_KILLS:-60} pytest tests/faults/test_kill.py

@@ -206,7 +206,7 @@ def test_what_docs_adding_adds_is_trained_and_reported(reader):
         reader.run("bash", "-ec", commands)
         record = read(reader.folder / f"{name}.json")
         assert record.status == "done"
-        assert record.results.test_accuracy > (0.2 if name == "resnet20" else 0.5)  # after one epoch, five
+        assert record.results.test_accuracy > (0.1 if name == "resnet20" else 0.5)  # after one epoch, after five
         place = reader.folder / "results" / "mine" / "cells" / Cell(**record.cell.model_dump()).path
         place.parent.mkdir(parents=True)
         shutil.copy(reader.folder / f"{name}.json", place)

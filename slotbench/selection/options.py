@@ -33,7 +33,7 @@ class Options:
     """The options and initial scores of one layer.
 
     Options are uniform in ±`option_bound`, initial scores in [0, `score_bound`); both are exact float32 values,
-    whatever the precision of the network (protocol: U(-√3σ, √3σ) and U(0, λσ)).
+    whatever the precision of the network (as published: U(-√3σ, √3σ) and U(0, λσ)).
     """
 
     connections: int

@@ -1,4 +1,4 @@
-"""Promise 1: in float64, greedy selection selects what SGD on K stored scores selects, step for step."""
+"""In float64, greedy selection selects what SGD on K stored scores selects, step for step."""
 
 import copy
 
