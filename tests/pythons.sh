@@ -9,15 +9,20 @@ TESTS="tests/results/test_fingerprint.py tests/results/test_records.py tests/res
     tests/committed/test_evidence.py tests/test_config.py tests/test_recipes.py tests/test_cells.py tests/test_plans.py"
 LEFT_OUT="torch|torchvision|triton|nvidia"
 
-interpreter() {
-    command -v "python$1" || ls "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1"*/bin/python 2> /dev/null | tail -n 1
+interpreter() { # the first that runs: a name on the PATH may be that of a version manager, which has no such version
+    for python in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1"*/bin/python; do
+        if "$python" -c "import ensurepip, sys; sys.exit('%d.%d' % sys.version_info[:2] != '$1')" > /dev/null 2>&1; then
+            echo "$python"
+            return
+        fi
+    done
 }
 
 status=0
 tried=0
 for version in 3.11 3.12 3.13; do
     python=$(interpreter "$version")
-    if [ -z "$python" ] || ! "$python" -c 'import ensurepip' 2> /dev/null; then
+    if [ -z "$python" ]; then
         echo "Python $version: not found here"
         continue
     fi
