@@ -6,10 +6,8 @@ from slotbench import config
 from slotbench.results.plan import Plan
 from tests.support.project import ROOT
 
-RUNS = sorted(path.parent.name for path in (ROOT / "results").glob("*/cells"))
 
-
-@pytest.mark.parametrize("run", [run for run in RUNS if (ROOT / "config" / f"{run}.yaml").exists()])
+@pytest.mark.parametrize("run", ["reference", "study"])
 def test_no_committed_record_would_be_trained_again(run):
     plan = Plan(config.load(ROOT / "config" / f"{run}.yaml"), ROOT / "results")
     again = {
