@@ -96,7 +96,7 @@ def cells(epochs: int, data: batches.Data, device: torch.device) -> dict[str, fl
             began = time.perf_counter()
             session.train_epoch()
             session.evaluate()
-            state_of(session, {}, 0.0)
+            state_of(session, {}, {}, 0.0)
             spent[name] += time.perf_counter() - began
     found = {f"{name}, {epochs} epochs, all included": making[name] + spent[name] for name in CELLS}
     for name in CELLS:

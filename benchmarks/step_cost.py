@@ -1,10 +1,13 @@
 """What a training step costs: selection beside plain SGD and beside the textbook algorithm (K stored scores).
 
-    python benchmarks/step_cost.py [--architecture lenet --k 2 8 64 128 --threads 1 --json FILE]
+    python benchmarks/step_cost.py [--architecture lenet --k 2 8 --threads 1 --precision float32 bf16 --json FILE]
 
 All contenders of a network train in one process, in turns, on the same random images; a figure is the median over
-the turns. "plain" is torch.optim.SGD on the same network; "textbook" is tests/support/oracle.py in float32, left
-out where its scores would not fit. "torch alone" is ours without the compiled step.
+the turns. They take the passes that training takes: channels-last convolutions, the recipe's precision, on a GPU one
+graph and Triton's step. "plain" is torch.optim.SGD on the same network; "textbook" is tests/support/oracle.py in
+float32, left out where its scores would not fit. "torch alone" is ours without the compiled step, "row-major" plain SGD
+with the layout that torch gives a network. "floor" is the arithmetic of a step, by torch's counter, at the rate that a
+large convolution (for LeNet a large product) reaches at that precision.
 """
 
 import argparse
@@ -13,24 +16,29 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch.nn.functional import cross_entropy
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from slotbench import architectures
 from slotbench.architectures import ARCHITECTURES
+from slotbench.recipes import Precision
 from slotbench.selection import kernel
 from slotbench.selection.greedy import Greedy
 from slotbench.selection.learned import Learned
 from slotbench.selection.options import draw
 from slotbench.selection.probabilistic import Probabilistic
 from slotbench.selection.rule import SQRT3
-from slotbench.training.device import device_name, prepare
+from slotbench.training import cuda_graphs
+from slotbench.training.device import autocast, device_name, place, prepare
+from slotbench.training.record_of_session import flops_per_image
 from tests.support.oracle import Textbook
 
 SETTINGS = {"lr": 0.1, "momentum": 0.9}
@@ -40,15 +48,30 @@ TEXTBOOK_BYTES = 2 * 2**30
 class Contender:
     """A network and what trains it, one step at a time."""
 
-    def __init__(self, architecture: str, selection: str, k: int, batch: int, device: torch.device, compiled: bool):
+    def __init__(
+        self,
+        architecture: str,
+        selection: str,
+        k: int,
+        batch: int,
+        device: torch.device,
+        compiled: bool,
+        precision: Precision = "float32",
+        padding: Sequence[int] = (1, 1, 1),
+        row_major: bool = False,
+    ):
         self.architecture, self.selection, self.k, self.compiled = architecture, selection, k, compiled
-        self.device = device
-        self.network = architectures.build(architecture).to(device)
+        self.device, self.precision, self.row_major = device, precision, row_major
+        network = architectures.build(architecture, padding=padding)
+        self.network = network.to(device) if row_major else place(network, device)
         weights = list(self.network.parameters())
         self.connections = sum(weight.numel() for weight in weights)
         self.optimizer = self._optimizer(weights)
-        self.images = torch.rand(batch, *ARCHITECTURES[architecture].input_shape, device=device)
+        shape = batch, *ARCHITECTURES[architecture].input_shape
+        self.images = torch.randint(256, shape, dtype=torch.uint8, device=device)
         self.labels = torch.randint(10, (batch,), device=device)
+        loss = cuda_graphs.Loss(self.network.train(), (None, None), precision)
+        self.passes = cuda_graphs.passes(loss, self.images, self.labels)
         self.turns: list[float] = []
 
     def _optimizer(self, weights):
@@ -64,7 +87,7 @@ class Contender:
         return Textbook(weights, drawn, sampling=self.selection == "textbook-probabilistic", **SETTINGS)
 
     def step(self) -> None:
-        cross_entropy(self.network(self.images), self.labels).backward()
+        self.passes(self.images, self.labels)
         self.optimizer.step()
         self.network.zero_grad()
 
@@ -77,6 +100,17 @@ class Contender:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         self.turns.append(1000 * (time.perf_counter() - began) / steps)
+
+    @property
+    def path(self) -> str:
+        if self.selection not in ("greedy", "probabilistic"):
+            return "row-major" if self.row_major else "torch alone"
+        return {"compiled": "compiled", "triton": "Triton"}.get(self.compiled_by, "torch alone")
+
+    @property
+    def compiled_by(self) -> str:
+        kernel.enabled = self.compiled
+        return kernel.path(self.device)
 
     def milliseconds(self) -> float:
         return statistics.median(self.turns)
@@ -100,15 +134,26 @@ class Contender:
         return sum(size for place, size in held.items() if place not in weights) / self.connections
 
 
-def contenders(architecture: str, ks: list[int], batch: int, device: torch.device) -> list[Contender]:
-    def one(selection: str, k: int, compiled: bool = True) -> Contender:
-        return Contender(architecture, selection, k, batch, device, compiled)
+def contenders(
+    architecture: str,
+    ks: list[int],
+    batch: int,
+    device: torch.device,
+    precision: Precision = "float32",
+    padding: Sequence[int] = (1, 1, 1),
+) -> list[Contender]:
+    def one(selection: str, k: int, compiled: bool = True, row_major: bool = False) -> Contender:
+        return Contender(architecture, selection, k, batch, device, compiled, precision, padding, row_major)
 
     found = [one("plain", 1)]
+    if architecture != "lenet":
+        found.append(one("plain", 1, row_major=True))
     connections = found[0].connections
-    compiled = device.type == "cpu" and kernel.library() is not None
+    compiled = found[0].compiled_by != "torch"
     for k in ks:
         found += [one("greedy", k)] if compiled else []
+        if precision != "float32":
+            continue
         found.append(one("greedy", k, compiled=False))
         if 16 * k * connections < TEXTBOOK_BYTES:
             found.append(one("textbook", k))
@@ -118,9 +163,41 @@ def contenders(architecture: str, ks: list[int], batch: int, device: torch.devic
     return found
 
 
-def measure(architecture: str, ks: list[int], batch: int, device: torch.device, seconds: float) -> list[dict]:
+def floor_milliseconds(contender: Contender) -> float:
+    """What a step's arithmetic takes at the rate of a large convolution, or for LeNet of a large product."""
+    device, precision = contender.device, contender.precision
+    if contender.architecture == "lenet":
+        layer, images = nn.Linear(2048, 2048, bias=False), torch.rand(2048, 2048, device=device)
+    else:
+        layer, images = nn.Conv2d(256, 256, 3, padding=1, bias=False), torch.rand(64, 256, 16, 16, device=device)
+        images = images.contiguous(memory_format=torch.channels_last)
+    layer = place(layer, device)
+    times = []
+    with torch.no_grad(), autocast(precision, device):
+        with FlopCounterMode(display=False) as counter:
+            layer(images)
+        for _ in range(20):
+            began = time.perf_counter()
+            layer(images)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - began)
+    rate = counter.get_total_flops() / min(times)
+    return 1000 * flops_per_image(contender.network, contender.images[:2]) * len(contender.images) / rate
+
+
+def measure(
+    architecture: str,
+    ks: list[int],
+    batch: int,
+    device: torch.device,
+    seconds: float,
+    precision: Precision = "float32",
+    padding: Sequence[int] = (1, 1, 1),
+) -> list[dict]:
     """Rows of the table for one network."""
-    running = contenders(architecture, ks, batch, device)
+    running = contenders(architecture, ks, batch, device, precision, padding)
+    floor = floor_milliseconds(running[0])
     for contender in running:  # warm-up
         contender.turn(3)
         contender.turns.clear()
@@ -139,12 +216,15 @@ def measure(architecture: str, ks: list[int], batch: int, device: torch.device, 
         {
             "architecture": architecture,
             "selection": one.selection,
-            "path": "compiled" if one.compiled and one.selection in ("greedy", "probabilistic") else "torch alone",
+            "path": one.path,
+            "precision": precision,
+            "padding": list(padding) if architecture.startswith("conv") else None,
             "k": one.k,
             "batch": batch,
             "device": device_name(device),
             "threads": torch.get_num_threads(),
             "ms_per_step": round(one.milliseconds(), 3),
+            "floor_ms": round(floor, 3),
             "ratio_to_plain": round(one.milliseconds() / plain, 3),
             "ratio_to_textbook": round(one.milliseconds() / textbook[one.selection, one.k], 4)
             if (one.selection, one.k) in textbook
@@ -164,16 +244,19 @@ def main() -> None:
     parser.add_argument("--k", nargs="+", type=int, default=[2, 8, 64, 128])
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "tf32", "bf16"])
+    parser.add_argument("--padding", nargs=3, type=int, default=[1, 1, 1], help="of CONV-N; the authors' is 0 0 1")
     parser.add_argument("--seconds", type=float, default=60.0, help="of turns, for each architecture")
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    device = prepare(chosen.threads)
     rows = []
-    for architecture in chosen.architecture:
-        ks = chosen.k if architecture == "lenet" else [k for k in chosen.k if k in (8, 64)] or chosen.k[:1]
-        rows += measure(architecture, ks, chosen.batch, device, chosen.seconds)
-    columns = ["architecture", "selection", "path", "k", "ms_per_step", "ratio_to_plain", "ratio_to_textbook",
-               "bytes_per_connection"]  # fmt: skip
+    for precision in chosen.precision:
+        device = prepare(chosen.threads, precision)
+        for architecture in chosen.architecture:
+            ks = chosen.k if architecture == "lenet" else [k for k in chosen.k if k in (8, 64)] or chosen.k[:1]
+            rows += measure(architecture, ks, chosen.batch, device, chosen.seconds, precision, chosen.padding)
+    columns = ["architecture", "precision", "selection", "path", "k", "ms_per_step", "floor_ms", "ratio_to_plain",
+               "ratio_to_textbook", "bytes_per_connection"]  # fmt: skip
     table = Table(*columns, title=f"{device_name(device)}, {chosen.threads} threads, batch {chosen.batch}")
     for row in rows:
         table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))

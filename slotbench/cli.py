@@ -123,7 +123,8 @@ def run(
     data_dir: DataDir = DATA,
     gpu_share: GpuShare = 1,
 ) -> None:
-    """Train the cells of a run one after the other in this process: for a machine without Snakemake."""
+    """Train the cells of a run one after the other in this process: for a machine without Snakemake. Several of these
+    share a run's cells."""
     from slotbench.cluster import gpu_lease
     from slotbench.results import naming
 
@@ -134,23 +135,62 @@ def run(
 
     with lasting():
         from slotbench.results.plan import Plan
+        from slotbench.results.provenance import commit
         from slotbench.results.standing import parent_of
-        from slotbench.training.train import train_cell
+        from slotbench.training.train import train_cell, unheld
 
     gpu_lease.keep_if_used(device)
+    commit()  # which code trains, while it is as it was read
 
     def stop(_number: int, _frame: object) -> None:
         signal.raise_signal(signal.SIGTERM)
 
     signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
-    for cell in Plan(of, RESULTS).due():
-        out = RESULTS / of.run / "cells" / cell.path
+    for cell, out in unheld(Plan(of, RESULTS).due(), RESULTS / of.run / "cells"):
         parent = None if cell.parent is None else parent_of(out)
         with progress_bar(str(cell)) as progress, failure_noted(out):
             record = train_cell(cell, out, data_dir, parent, progress)
         print(f"{cell}: {record.status}, {100 * record.results.test_accuracy:.2f} %", flush=True)
     signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+state = typer.Typer(help="The states of a run's unfinished cells, to go on from elsewhere.", no_args_is_help=True)
+app.add_typer(state, name="state")
+
+
+@state.command()
+def pack(
+    run: str, out: Annotated[Path | None, typer.Option(help="the file to write; without it, <run>.states.zip")] = None
+) -> None:
+    """Pack the states of a run's unfinished cells into one file, without what can be drawn again from their seeds."""
+    from slotbench.training import packing
+
+    out = out or Path(f"{run}.states.zip")
+    for cell, epoch in packing.pack(run, RESULTS, out):
+        print(f"{cell}: epoch {epoch}")
+    print(f"{out}: {out.stat().st_size / 2**20:.1f} MiB")
+
+
+@state.command()
+def unpack(file: Path) -> None:
+    """Unpack states that `pack` wrote: the next start of their cells goes on from them."""
+    from slotbench.training import packing
+
+    for cell, what in packing.unpack(file, RESULTS):
+        print(f"{cell}: {what}")
+
+
+@app.command()
+def copy(folder: Path) -> None:
+    """Copy code and configs of this clean checkout into a new folder, to train on a machine without git."""
+    from slotbench.results import manifest, provenance
+
+    commit, dirty = provenance.commit()
+    if commit is None or dirty:
+        raise InputError(f"{provenance.CHECKOUT}: {'has changes' if dirty else 'no checkout'}; commit them first")
+    count = manifest.copy(provenance.CHECKOUT, commit, folder)
+    print(f"{folder}: {count} files of commit {commit[:7]}, named in {manifest.NAME}")
 
 
 @contextmanager
@@ -171,16 +211,17 @@ def failure_noted(out: Path) -> Iterator[None]:
 
     What a person must mend before any training, an `InputError`, is told and leaves nothing.
     """
-    from slotbench.training.checkpoint import Preempted
     from slotbench.training.device import MEMORY_ERRORS, is_out_of_memory
+    from slotbench.training.preemption import Preempted
 
     note = Path(f"{out}.failed")
     try:
         yield
         note.unlink(missing_ok=True)
-    except Preempted:
-        print(f"slotbench: stopped by SIGTERM; its state is beside {out}, and the next start goes on", file=sys.stderr)
-        sys.exit(128 + signal.SIGTERM)
+    except Preempted as preempted:
+        name = signal.Signals(preempted.number).name
+        print(f"slotbench: stopped by {name}; its state is beside {out}, and the next start goes on", file=sys.stderr)
+        sys.exit(128 + preempted.number)
     except BaseException as error:
         if isinstance(error, OSError):
             reason = told(error)

@@ -39,6 +39,9 @@ DECIDE_NOTHING = (
     "slotbench.results",
     "slotbench.training.checkpoint",  # a cell goes on from a state to the same bits (tests/faults)
     "slotbench.training.numerics",
+    "slotbench.training.numerics",
+    "slotbench.training.packing",
+    "slotbench.training.preemption",
     "slotbench.training.record_of_session",
     "slotbench.training.replay",
     "slotbench.training.train",

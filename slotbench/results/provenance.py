@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from slotbench.errors import InputError
+from slotbench.results import manifest
 
 CHECKOUT = Path(__file__).parents[2]
 """Where this code lies."""
@@ -19,7 +20,8 @@ VERSIONED = ("torch", "numpy", "safetensors")
 
 @functools.cache
 def commit() -> tuple[str | None, bool | None]:
-    """The checkout's commit, and whether its code or recipes differ from it; (None, None) outside a checkout.
+    """The checkout's commit, and whether its code or recipes differ from it; (None, None) outside a checkout, but of a
+    copy that has a manifest what that says (`manifest`).
 
     What it is when first asked, at the start of training: modules that are loaded do not change with the tree.
     """
@@ -33,11 +35,11 @@ def commit() -> tuple[str | None, bool | None]:
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != CHECKOUT.resolve():
-            return None, None
+            return manifest.commit_of(CHECKOUT)
         # Only code and recipes make a record; results and pages that change meanwhile do not.
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "slotbench"))
     except (OSError, subprocess.CalledProcessError):
-        return None, None
+        return manifest.commit_of(CHECKOUT)
 
 
 def require_checkout(folder: Path) -> None:

@@ -94,6 +94,9 @@ class Results(Part):
     """0, or the epoch of the parent's checkpoint: epochs are counted from the parent's first"""
     epochs: int = Field(ge=0)
     """the last epoch that was trained"""
+    unchanging: bool = False
+    """whether training ended after one epoch because it had shown that nothing changes: there is one option to select
+    from, so that the weights of every later epoch are those of the first"""
     best_epoch: int = Field(ge=0)
     """where validation accuracy was highest (the first such epoch); of a lottery ticket, since it was last pruned"""
     validation_accuracy: float = Field(ge=0, le=1)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from slotbench.data import batches
-from slotbench.files import sha256
 from slotbench.results import provenance
 from slotbench.results.fingerprint import fingerprint
 from slotbench.results.records import (
@@ -24,22 +22,17 @@ from slotbench.results.records import (
     Results,
     TestAccuracy,
     cell_name,
-    weights_path,
 )
 from slotbench.training import layer_statistics
 from slotbench.training.device import device_name, peak_bytes, state_bytes, without_compiler
+from slotbench.training.numerics import numerics
 from slotbench.training.session import Session, seed_of
 
 
-def record_of(session: Session, out: Path, seconds: float) -> Record:
-    """The record of a cell whose weights have been written."""
+def record_of(session: Session, weights: dict[str, str], unchanging: bool, seconds: float) -> Record:
+    """The record of a cell whose weights have been written, in files of these SHA-256."""
     cell, recipe, train = session.cell, session.recipe, session.data.train
     at_best = next(test for test in session.tests if test["epoch"] == session.best_epoch)
-    names = [
-        "best",
-        "last",
-        *(f"e{epoch}" for epoch in recipe.checkpoints if cell.start_epoch < epoch <= session.epoch),
-    ]
     commit, dirty = provenance.commit()
     torch.manual_seed(seed_of(cell.seed, session.epoch))  # for a rule that draws its weights to be read
     return Record(
@@ -49,6 +42,7 @@ def record_of(session: Session, out: Path, seconds: float) -> Record:
         results=Results(
             start_epoch=cell.start_epoch,
             epochs=session.epoch,
+            unchanging=unchanging,
             best_epoch=session.best_epoch,
             validation_accuracy=session.curves["validation_accuracy"][session.best_epoch - cell.start_epoch - 1],
             test_accuracy=at_best["accuracy"],
@@ -61,7 +55,7 @@ def record_of(session: Session, out: Path, seconds: float) -> Record:
             flops_per_epoch=flops_per_image(session.network, session.data.train.images[:2])
             * len(session.data.train.labels),
         ),
-        weights={name: sha256(weights_path(out, name)) for name in names},
+        weights={name: weights[name] for name in sorted(weights, key=order)},
         costs=Costs(
             wall_seconds=session.earlier_seconds + seconds,
             peak_bytes=peak_bytes(session.device),
@@ -76,9 +70,15 @@ def record_of(session: Session, out: Path, seconds: float) -> Record:
             data=dict(session.data.hashes),
             fingerprint=fingerprint(cell),
             started_from=session.started_from,
+            numerics=numerics(session.device),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         ),
     )
+
+
+def order(name: str) -> tuple[bool, int]:
+    """Best, last, and checkpoints by their epochs."""
+    return (False, name == "last") if name in ("best", "last") else (True, int(name[1:]))
 
 
 def layers(session: Session) -> list[Layer] | None:

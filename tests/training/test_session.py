@@ -1,5 +1,6 @@
 """A cell from recipe to record: real training on real digits."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,8 @@ from slotbench.data import batches, sources
 from slotbench.errors import InputError
 from slotbench.results.records import Record, read, weights_path
 from slotbench.selection.options import draw
-from slotbench.training import session
-from slotbench.training.train import train_cell
+from slotbench.training import checkpoint, session
+from slotbench.training.train import going_on, train_cell
 from tests.support.records import same
 
 RECIPE = """about: a test's own
@@ -186,8 +187,11 @@ def test_finetuning_from_what_is_not_the_parents_checkpoint_is_refused(harm, tmp
 
 def test_the_random_network_of_k_1_never_moves(tmp_path, data):
     record = run(cell(k=1), tmp_path / "seed0.json", data)
-    assert record.results.curves.changed == [0.0] * 6
+    assert record.results.curves.changed == [0.0], "one epoch shows it"
+    assert record.results.unchanging
     assert record.results.test_accuracy < 0.4
+    assert set(record.weights) == {"best", "last", "e2", "e6"}
+    assert len(set(record.weights.values())) == 1, "every checkpoint is what there is after one epoch"
     weights = list(load_file(weights_path(tmp_path / "seed0.json", "last")).values())
     for weight, layer in zip(weights, draw(weights, k=1, seed=0, **BOUNDS), strict=True):
         options, _ = layer.whole()
@@ -280,3 +284,100 @@ def test_random_labels_are_learned_and_say_nothing_of_other_images(tmp_path, dat
 def test_what_changes_of_a_subnetwork_is_what_is_kept(tmp_path, data):
     curve = run(cell("supermask", 1), tmp_path / "seed0.json", data).results.curves.changed
     assert 0 < curve[-1] < 0.1, "every kept weight is rescaled in every step"
+
+
+def torn_after(epoch: int, one: Cell, out: Path, data: Path) -> None:
+    """Trains a cell until it is killed in epoch `epoch` + 1."""
+
+    def interrupt(now, _last, _news):
+        if now == epoch + 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(one, out, data, progress=interrupt)
+
+
+@pytest.mark.parametrize("harm", ["a bit flipped", "gone"])
+def test_a_checkpoint_lost_between_kill_and_start_is_trained_again(harm, tmp_path, data, monkeypatch, capfd):
+    monkeypatch.setenv("SLOTBENCH_RESUME_SECONDS", "0")
+    whole, torn = tmp_path / "whole.json", tmp_path / "torn.json"
+    run(cell(), whole, data)
+    torn_after(4, cell(), torn, data)
+    path = weights_path(torn, "e2")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.unlink()
+    if harm != "gone":
+        path.write_bytes(content)
+    run(cell(), torn, data)
+    assert "e2.safetensors is" in capfd.readouterr().err
+    same(whole, torn)
+
+
+def wrong(state: checkpoint.State, harm: str) -> checkpoint.State:
+    """A state whose content is not what a session writes."""
+    tensors, rest = dict(state.tensors), json.loads(json.dumps(state.rest))
+    if harm == "no momentum":
+        del tensors["optimizer/0/momentum"]
+    elif harm == "another shape":
+        tensors["network/1.weight"] = tensors["network/1.weight"][:10]
+    elif harm == "an odd name":
+        tensors["nowhere"] = torch.zeros(1)
+    elif harm == "no best weights":
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("best/")}
+    elif harm == "a short curve":
+        rest["curves"]["train_loss"].pop()
+    elif harm == "a text for a rate":
+        rest["groups"][0]["lr"] = "fast"
+    elif harm == "a text for an epoch":
+        rest["schedule"]["last_epoch"] = "three"
+    elif harm == "a best epoch to come":
+        rest["best_epoch"] = 99
+    elif harm == "no time":
+        rest["seconds"] = None
+    else:
+        rest = {"made_by": rest["made_by"], "kept": rest["kept"]}
+    return checkpoint.State(state.epoch, tensors, rest)
+
+
+HARMS = ["no momentum", "another shape", "an odd name", "no best weights", "a short curve", "a text for a rate",
+         "a text for an epoch", "a best epoch to come", "no time", "nothing else"]  # fmt: skip
+
+
+def test_a_state_with_a_right_hash_and_wrong_content_is_passed_over(tmp_path, data, monkeypatch, capfd):
+    monkeypatch.setenv("SLOTBENCH_RESUME_SECONDS", "0")
+    out, one = tmp_path / "torn.json", cell()
+    torn_after(3, one, out, data)
+    folder = out.with_suffix("")
+    newest, older = checkpoint.read(folder)
+    cpu = torch.device("cpu")
+    loaded = batches.load("digits", data, cpu)
+
+    def begin() -> session.Session:
+        return session.Session(one, recipes.of(one), loaded, cpu)
+
+    for harm in HARMS:
+        for path in checkpoint.newest_first(folder):
+            path.unlink()
+        checkpoint.write(older, folder)
+        checkpoint.write(wrong(newest, harm), folder)
+        assert going_on(begin, out)[0].epoch == older.epoch, harm
+        assert "going on from before it" in capfd.readouterr().err, harm
+
+
+def test_a_record_says_what_else_decides_bits(tmp_path, data):
+    numerics = run(cell(k=2), tmp_path / "seed0.json", data).provenance.numerics
+    assert {"selection", "threads", "instructions", "processor", "products"} <= numerics.keys()
+
+
+@pytest.mark.parametrize("name", ["OMP_THREAD_LIMIT", "ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"])
+def test_a_state_made_under_another_limit_is_not_taken_up(name, tmp_path, data, monkeypatch, capfd):
+    monkeypatch.setenv("SLOTBENCH_RESUME_SECONDS", "0")
+    torn_after(2, cell(k=2), tmp_path / "seed0.json", data)
+    monkeypatch.setenv(name, "default")
+    one, cpu = cell(k=2), torch.device("cpu")
+    trained, _ = going_on(
+        lambda: session.Session(one, recipes.of(one), batches.load("digits", data, cpu), cpu), tmp_path / "seed0.json"
+    )
+    assert trained.epoch == 0
+    assert f"numerics was less and is {name} default" in capfd.readouterr().err
