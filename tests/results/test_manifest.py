@@ -11,7 +11,12 @@ COMMIT = 40 * "a"
 @pytest.fixture
 def copied(tmp_path):
     checkout, folder = tmp_path / "a checkout", tmp_path / "a copy"
-    for name in ("slotbench/cells.py", "slotbench/selection/step.c", "slotbench/recipes/paper.yaml", "config/quick.yaml"):
+    for name in (
+        "slotbench/cells.py",
+        "slotbench/selection/step.c",
+        "slotbench/recipes/paper.yaml",
+        "config/quick.yaml",
+    ):
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
         (checkout / name).write_text(name, encoding="utf-8")
     (checkout / "pyproject.toml").write_text("[project]", encoding="utf-8")
