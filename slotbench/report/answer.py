@@ -123,7 +123,8 @@ def why(verdict: Verdict, study: pd.DataFrame) -> str:
         said = f"The mean is {_signed(gap)} from the margin, and its interval reaches past it on either side"
         enough = verdict.n < more <= 100
         return said + (f"; about {more} seeds would tell, if the mean stayed." if enough else ".") + _by(verdict, study)
-    return f"The mean is {_signed(gap)} from the margin, and all of its interval lies beyond.{_by(verdict, study)}"
+    said = f"The mean is {_signed(gap)} from the margin, and all of its interval lies on the wrong side."
+    return said + _by(verdict, study)
 
 
 def _by(verdict: Verdict, study: pd.DataFrame) -> str:
