@@ -5,4 +5,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
-os.environ.pop("COLUMNS", None)  # what a command prints is as wide as it is, but where a test says otherwise
+# readline, which pytest loads, tells every process that it starts of a screen that is not there.
+for name in ("COLUMNS", "LINES"):
+    os.environ[name] = ""  # unsetenv, which a name that Python does not know would not come to
+    del os.environ[name]

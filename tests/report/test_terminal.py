@@ -10,13 +10,14 @@ import shlex
 import subprocess
 import sys
 import time
+import typing
 from pathlib import Path
 
 import pytest
 
-from slotbench import config
+from slotbench import cli, config
 from slotbench.cells import Cell
-from slotbench.results import records, status, table
+from slotbench.results import naming, records, status, table
 from tests.support import synthetic
 from tests.support.command import SLOTBENCH, slotbench
 from tests.support.pages import panels_of, rendered
@@ -99,22 +100,21 @@ def test_a_config_names_its_run_as_yaml_may(folder, line):
     assert slotbench("status", "mine", folder=folder).stdout.startswith("mine: 0 done, 4 waiting of 4 cells\n")
 
 
-def test_every_command_takes_a_run_by_its_name_its_config_or_its_folder(folder):
-    finish(folder, list(config.load(folder / "config" / "mine.yaml").cells()))
-    names = (
-        "mine",
-        "config/mine.yaml",
-        "results/mine",
-        "results/mine/",
-        "./results/mine/cells",
-        str(folder / "results" / "mine"),
-    )
-    for command in (["collect"], ["cells"], ["status"], ["claims"], ["compare", "mine"], ["report"]):
-        said = [slotbench(*command, name, folder=folder) for name in names]
-        assert [done.returncode for done in said] == [0] * len(names), (command, said)
-        assert len({done.stdout for done in said}) == 1, command
-    done = slotbench("claims", "results/mine/cells.csv", folder=folder)
-    assert done.returncode == 0, done.stderr
+def test_a_run_is_named_by_its_name_its_config_or_a_folder_of_it(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "results" / "mine" / "cells").mkdir(parents=True)
+    (folder / "results" / "mine" / "cells.csv").touch()
+    (folder / "report" / "mine").mkdir(parents=True)
+    names = ["mine", "config/mine.yaml", "results/mine", "results/mine/", "./results/mine/cells", "report/mine"]
+    names += ["results/mine/cells.csv", str(folder / "results" / "mine"), str(folder / "config" / "mine.yaml")]
+    for name in names:
+        assert naming.run_of(name) == config.load(folder / "config" / "mine.yaml"), name
+        assert naming.name_of(name) == "mine", name
+
+
+@pytest.mark.parametrize("name", ["run", "cells", "collect", "status", "compare", "report", "crate", "claims", "vouch"])
+def test_every_command_about_a_run_names_it_so(name):
+    assert cli.RunName in typing.get_type_hints(getattr(cli, name), include_extras=True).values()
 
 
 def test_show_says_what_a_name_is_that_leads_to_no_cell(folder):

@@ -45,9 +45,8 @@ def mem_mb_of(wildcards, attempt):
 def limit_memory():
     """Together, local cells ask for no more than the machine has, unless the command line has a limit of its own. Called
     where Snakemake knows already whether cells are local; a limit here would hold back what a cluster can do."""
-    if workflow.local_exec and "mem" not in workflow.global_resources:
-        machine = type(workflow.global_resources).from_mapping({"mem_mb": resources.machine_mb()})
-        workflow.global_resources["mem"] = machine["mem"]
+    if workflow.local_exec and "mem_mb" not in workflow.global_resources:
+        workflow.global_resources["mem_mb"] = resources.machine_mb()
 
 
 def runtime_of(wildcards, attempt):
