@@ -340,14 +340,15 @@ def claims(
     run: RunName, as_json: Annotated[bool, typer.Option("--json", help="as JSON, for programs")] = False
 ) -> None:
     """Give a verdict on every claim of the paper, from results/<run>/cells.parquet."""
-    from slotbench.report import claims, judge, terminal
+    from slotbench.report import answer, claims, judge, terminal
     from slotbench.results import naming, table
 
-    verdicts = judge.judge(table.read(RESULTS / naming.name_of(run)), claims.load())
+    known = claims.load()
+    verdicts = judge.judge(table.read(RESULTS / naming.name_of(run)), known)
     if as_json:
         print(judge.as_json(verdicts), end="")
     else:
-        _console().print(terminal.verdicts(verdicts))
+        _console().print(answer.sentence(verdicts, known), terminal.verdicts(verdicts), sep="\n\n")
 
 
 @app.command(rich_help_panel=MAINTAINERS)

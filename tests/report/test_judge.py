@@ -530,7 +530,9 @@ def test_the_command_prints_a_table_and_json_that_say_the_same(folder):
     assert printed.returncode == 0, printed.stderr
     found = json.loads(slotbench("claims", "made-up", "--json", folder=folder).stdout)
     assert list(dict.fromkeys(one["id"] for one in found)) == IDS
-    lines = printed.stdout.splitlines()
+    sentence, _, rest = printed.stdout.partition("\n\n")
+    assert re.match(r"On LeNet-300-100 and MNIST \d+ of \d+ claims? hold", sentence)
+    lines = rest.splitlines()
     firsts = [next(one["verdict"] for one in found if one["id"] == name) for name in IDS]
     assert lines[0].startswith(f"{len(IDS)} claims: ")
     for word, sign in SIGNS.items():
