@@ -64,7 +64,7 @@ def test_the_order_and_overlap_of_grids_do_not_matter():
 
 
 def test_the_recipe_is_an_axis_too():
-    grid = LENET | {"selection": "greedy", "recipe": ["paper", "authors-code"], "seed": 0}
+    grid = LENET | {"selection": "greedy", "recipe": ["paper", "authors-code"], "k": 2, "seed": 0}
     run = Run(run="a", recipe="paper", grids=[grid])
     assert [cell.recipe for cell in run.cells()] == ["authors-code", "paper"]
 
@@ -163,6 +163,7 @@ def test_the_published_schema_is_that_of_the_code():
         ("{k: 2, seed: 1}", "{dataset: mnist}", "exclude: no cell is left (line 15)"),
         ("{k: 2, seed: 1}", "{dataset: mist}", "dataset 'mist': unknown; did you mean 'mnist'? (line 16)"),
         ("{k: 2, seed: 1}", "k", "exclude: should have keys and values, not 'k' (line 16)"),
+        ("run: some", f"run: {'x' * 101}", "101 letters; it names a folder, and may have 100"),
         ("run: some", "run: ../some", "run '../some': it names a folder; use letters, digits and . _ - only"),
         ("run: some", "run: <b>&amp;</b>", "it names a folder"),
         ("run: some", "run: 3", "run: should be a name, not '3' (line 1)"),

@@ -125,3 +125,12 @@ def test_a_lock_that_is_none_is_refused_and_not_waited_for(tmp_path, placed):
     ):
         pass
     assert locking.holder(tmp_path / "lock") is None
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_who_may_read_a_file_is_the_umasks_to_say(tmp_path, umask):
+    code = f"import os; os.umask({umask})\nfrom pathlib import Path\nfrom slotbench.files import atomic\n"
+    code += f"with atomic(Path({str(tmp_path / 'file')!r})) as file: file.write('ü')"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~umask
+    assert (tmp_path / "file").read_bytes() == "ü".encode()

@@ -10,6 +10,7 @@ import pytest
 
 from slotbench import config
 from slotbench.cells import Cell
+from slotbench.cluster import resources
 from tests.cluster import driver
 from tests.support.project import CELLS, ROOT, Tree, cells_of
 
@@ -58,8 +59,8 @@ def test_one_cell_is_trained_by_its_path_with_what_it_starts_from(tree):
     ("arguments", "sentence"),
     [
         (["--configfile", "bad.yaml"], "slotbench: recipe 'quik': unknown; did you mean 'quick'?"),
-        (["--config", "run=other"], "slotbench: --config: not supported; write a config file"),
-        (["--configfile", "config/quick.yaml", "config/mnist.yaml"], "slotbench: --configfile: name one"),
+        (["--config", "run=other"], "slotbench: --config run=other: not supported, since a run has one config file"),
+        (["--configfile", "config/quick.yaml", "config/mnist.yaml"], "name one file, since a run has one config; write the keys"),
     ],
 )  # fmt: skip
 def test_a_mistake_ends_in_one_sentence_and_status_1(tree, arguments, sentence):
@@ -229,3 +230,20 @@ def test_the_cells_beside_a_failing_one_are_trained_and_reported(tree):
     rows = (tree.folder / "results" / "brief" / "cells.csv").read_text()
     assert rows.count(",done,") == 2
     assert rows.count("\n") == 4
+
+
+def test_a_part_of_a_run_is_planned_as_docs_cluster_says(tree):
+    """Each batch is a part of the cells, and together they are all; the command is the page's own."""
+    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    option, part, parts = re.search(r"`(--batch \w+=)(\d+)/(\d+)`", page).groups()
+    assert (part, parts) == ("1", "10")
+    planned = [tree.trained(*QUICK, *f"{option}{number}/2".split()) for number in (1, 2)]
+    assert planned[0] < set(CELLS)
+    assert planned[0] | planned[1] == set(CELLS)
+
+
+def test_local_cells_together_ask_for_no_more_memory_than_the_machine_has(tree):
+    done = tree.snakemake("-n", *QUICK, "--cores", "64")
+    assert f"mem_mb={resources.machine_mb()}" in done.stdout + done.stderr
+    done = tree.snakemake("-n", *QUICK, "--resources", "mem_mb=12345")
+    assert "mem_mb=12345" in done.stdout + done.stderr
