@@ -34,3 +34,17 @@ def values() -> pd.DataFrame:
     """`every_value`, one value a cell: where the sources give several, the least uncertain, then the latest."""
     frame = every_value().iloc[::-1].sort_values("uncertainty", kind="stable")
     return frame.drop_duplicates([*NETWORK, "selection", "k"]).sort_index()
+
+
+AUTHORS_CODE = Path(__file__).with_name("authors-code-here.csv")
+"""What the authors' own code gives on a machine like ours, epoch by epoch; its first lines say how it was run."""
+
+
+@functools.cache
+def authors_code() -> pd.DataFrame:
+    """A row for each network that the authors' own code trained: dataset, architecture, selection, k, seed, epochs, and
+    of its last epoch, which is the one that this code reports, test_accuracy (percent) and train_loss."""
+    frame = pd.read_csv(AUTHORS_CODE, comment="#").sort_values("epoch")
+    last = frame.drop_duplicates(["k", "seed"], keep="last").sort_values(["k", "seed"], ignore_index=True)
+    named = {"dataset": "mnist", "architecture": "lenet", "selection": "greedy"}
+    return last.assign(**named, epochs=last["epoch"])[[*named, "k", "seed", "epochs", "test_accuracy", "train_loss"]]

@@ -17,3 +17,7 @@ def test_every_table_says_what_was_measured(page):
 
 def test_the_study_of_a_distance_is_what_the_committed_records_say():
     assert json.loads((ROOT / "benchmarks" / "study.json").read_text()) == study.rows()
+
+
+def test_the_table_of_the_authors_code_is_what_its_epochs_and_the_committed_records_say():
+    assert json.loads((ROOT / "benchmarks" / "authors-code.json").read_text()) == study.authors_code()
