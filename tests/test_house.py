@@ -16,10 +16,9 @@ MODULES = {
 }
 LONGER = {
     "slotbench.cli": "every command with its options and their help, some lines each: one place to look a command up",
-    "slotbench.report.claims": "the kinds of claim and how each is judged, side by side, so that they can be compared",
-    "slotbench.report.claims._of_network": "one branch a kind of quantity",
     "slotbench.report.page": "the parts of the one page, in the order in which they stand on it",
     "slotbench.report.tables": "each table once, as content, beside its forms in HTML, LaTeX and Markdown",
+    "slotbench.report.verdict": "how each kind of claim is judged, side by side, so that they can be compared",
     "slotbench.results.table": "columns, how a record fills them and what is computed from them, which change together",
     "slotbench.training.replay": "training again by today's code and by another commit's, compared by one procedure",
 }
