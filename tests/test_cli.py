@@ -8,6 +8,7 @@ import pytest
 
 from slotbench.results.records import read
 from tests.support.command import slotbench
+from tests.support.project import ROOT
 
 
 def train(record: Path, data: Path, **changes: str | None) -> subprocess.CompletedProcess[str]:
@@ -107,3 +108,19 @@ def test_help_names_every_command():
     assert done.returncode == 0
     for command in ("fetch", "train", "cells", "collect", "report", "schemas"):
         assert command in done.stdout
+
+
+@pytest.mark.parametrize("seconds", ["abc", "-1", "nan", "inf", ""])
+def test_seconds_between_states_that_are_none_are_told(tmp_path, data, monkeypatch, seconds):
+    monkeypatch.setenv("SLOTBENCH_RESUME_SECONDS", seconds)
+    done = train(tmp_path / "seed0.json", data)
+    assert done.returncode == 2
+    assert f"slotbench: SLOTBENCH_RESUME_SECONDS={seconds}: expected seconds between two states" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_persons_profile_of_snakemake_is_not_makes(monkeypatch):
+    monkeypatch.setenv("SNAKEMAKE_PROFILE", "nowhere")
+    command = ["make", "--eval", 'show:;@echo "profile:$$SNAKEMAKE_PROFILE"', "show"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "profile:\n"
