@@ -5,15 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from hypothesis import strategies as st
-from safetensors.torch import load_file
 
 from slotbench.results.records import weights_path
 
 
 def same(one: Path, other: Path) -> None:
     """Equal weights to the bit, equal records but for costs and the time of day."""
+    import torch  # only here: `mutated` is for tests that do without it, too
+    from safetensors.torch import load_file
+
     records = [json.loads(path.read_text()) for path in (one, other)]
     for record in records:
         del record["costs"], record["provenance"]["finished"], record["provenance"]["sha256"]
