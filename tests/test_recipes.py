@@ -64,7 +64,7 @@ def test_says_what_the_protocol_says(of, expected):
 
 
 def test_the_papers_warm_restarts_are_at_epochs_25_75_and_175():
-    import torch
+    torch = pytest.importorskip("torch")
 
     from slotbench.training.session import schedule
 

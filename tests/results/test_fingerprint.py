@@ -77,6 +77,7 @@ def test_changes_with_the_code_that_its_cell_can_execute(package, edit, file, ol
 
 def test_names_every_module_that_training_loads():
     """What Python itself has imported after training is what the fingerprint says."""
+    pytest.importorskip("torch")
     import subprocess
     import sys
 
