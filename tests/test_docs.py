@@ -77,7 +77,7 @@ class Reader(Tree):
         if place[2] == "at the end":
             file.write_text(old + text)
             return
-        (line,) = re.finditer(rf"^{place[3]}\b.*[:{{]\n", old, re.M)
+        (line,) = re.finditer(rf"^{place[3]}\b(?! \|=).*[:{{]\n", old, re.M)
         at = line.end() if place[2] == "in" else line.start()
         file.write_text(old[:at] + text + old[at:])
 
