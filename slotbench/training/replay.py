@@ -39,6 +39,7 @@ from slotbench.results.records import Record
 from slotbench.results.vouching import FIRST_EPOCHS, Attestation, Replayed, Trial, sample, summary
 from slotbench.selection import SELECTIONS
 from slotbench.training.device import device_name, prepare, processor
+from slotbench.training.numerics import numerics
 from slotbench.training.session import Session, Weights
 
 CURVES = ("train_loss", "validation_accuracy", "changed")
@@ -325,7 +326,7 @@ def vouch(plan: Plan, data_dir: Path, progress: Callable[[str], None]) -> Attest
         replayed=tuple(sorted(replayed, key=lambda trial: trial.cell)),
         commit=commit,
         device=device_name(torch.device("cpu")),
-        numerics=None,
+        numerics=numerics(torch.device("cpu")),
         versions=provenance.versions(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
