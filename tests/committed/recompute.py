@@ -1,0 +1,278 @@
+"""Every number of README, report and paper that comes from the committed records, computed again from the JSON files.
+
+    python tests/committed/recompute.py
+
+Shares no code with the package: pandas and scipy, on results/*/cells and the YAML and CSV files of claims and published
+numbers. Prints what is not as it should be; status 1 if something is not.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from scipy import stats
+
+ROOT = Path(__file__).parents[2]
+RUN, RECIPE = "reference", "authors-code"
+POINT = ["dataset", "architecture", "selection", "k", "finetune", "recipe"]
+PACKAGE = ROOT / "slotbench"
+
+
+def cells() -> pd.DataFrame:
+    """A row for each committed record of every run."""
+    rows = []
+    for path in sorted((ROOT / "results").glob("*/cells/**/seed*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        results, costs = record["results"], record["costs"]
+        layers = results["layers"] or []
+        rows.append(
+            record["cell"]
+            | {
+                "run": path.relative_to(ROOT / "results").parts[0],
+                "accuracy": 100 * results["test_accuracy"],
+                "last": 100 * results["test_accuracy_last"],
+                "wall": costs["wall_seconds"],
+                "state": costs["state_bytes"],
+                "epochs": results["epochs"],
+                "start": results["start_epoch"],
+                "flops_an_epoch": results["flops_per_epoch"],
+                "magnitude": min(
+                    (layer["selected_magnitude"] / layer["offered_magnitude"] for layer in layers), default=math.nan
+                ),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def half(values: pd.Series) -> float:
+    """Half of the 95 % t-interval of the mean; NaN for one value."""
+    if len(values) < 2:
+        return math.nan
+    return float(stats.t.isf(0.025, len(values) - 1) * stats.sem(values))
+
+
+def published() -> pd.DataFrame:
+    """One published value for each network, selection and K: the least uncertain, of several the last in the file."""
+    frame = pd.read_csv(PACKAGE / "results" / "published.csv")
+    frame["arch"] = frame["arch"].replace("lenet-300-100", "lenet")
+    frame["k"] = frame["k"].fillna(1).astype(int)
+    frame["order"] = -np.arange(len(frame))
+    best = frame.sort_values(["uncertainty_pct", "order"]).drop_duplicates(["dataset", "arch", "method", "k"])
+    return best.set_index(["dataset", "arch", "method", "k"])
+
+
+# ---- what is shown ---------------------------------------------------------------------------------------
+
+
+class Tables(HTMLParser):
+    """The tables of a page: rows of (text, data-sort)."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[list[list[str]]] = []
+        self.inside = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        self.inside = self.inside or tag in ("td", "th")
+        if tag in ("td", "th") and self.rows:
+            self.rows[-1].append(["", dict(attrs).get("data-sort") or ""])
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = self.inside and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        if self.inside and self.rows and self.rows[-1]:
+            self.rows[-1][-1][0] += data
+
+
+def table(path: Path) -> Iterator[dict[str, list[str]]]:
+    """The rows of a table's own page, by their heads."""
+    heads: list[str] = []
+    for row in Tables(path.read_text(encoding="utf-8")).rows:
+        if not heads:
+            heads = [text.strip() for text, _ in row]
+        elif len(row) == len(heads):
+            yield dict(zip(heads, row, strict=True))
+
+
+def shown(mean: float, half_width: float, places: int = 2) -> str:
+    text = f"{mean:.{places}f}"
+    return text if math.isnan(half_width) else f"{text} ± {half_width:.{places}f}"
+
+
+# ---- README and the table of accuracies ------------------------------------------------------------------
+
+
+def wrong_in_readme(text: str, frame: pd.DataFrame) -> list[str]:
+    """Rows of README's table that are not as the records have it, and means of the records that it lacks."""
+    own = frame[frame["run"].eq(RUN) & frame["recipe"].eq(RECIPE) & frame["finetune"].eq("none")]
+    own = own[own["dataset"].eq("mnist") & own["architecture"].eq("lenet")]
+    values, wrong, seen = published(), [], set()
+    for line in text.partition("<!-- numbers: begin -->")[2].partition("<!-- numbers: end -->")[0].splitlines():
+        parts = [part.strip() for part in line.strip("| ").split("|")]
+        if len(parts) < 6 or not re.fullmatch(r"\d+", parts[2]):
+            continue
+        selection, k = parts[0].replace(" ", "-"), 1 if parts[1] == "–" else int(parts[1])
+        rows = own.loc[own["selection"].eq(selection) & own["k"].eq(k), "accuracy"]
+        paper = values.loc[("mnist", "lenet", selection, k)]
+        distance = rows.mean() - paper["test_accuracy_pct"]
+        expected = [
+            str(len(rows)),
+            shown(rows.mean(), half(rows)),
+            f"{paper['test_accuracy_pct']:.2f} ± {paper['uncertainty_pct']:.2f}",
+            f"{distance:+.2f}".replace("-", "−"),
+        ]
+        seen.add((selection, k))
+        wrong += [f"README, {selection} at K = {k}: {part}, not {one}"
+                  for part, one in zip(parts[2:6], expected, strict=True) if part != one]  # fmt: skip
+    published_points = {
+        (method, k) for dataset, arch, method, k in values.index if (dataset, arch) == ("mnist", "lenet")
+    }
+    there = set(own[["selection", "k"]].itertuples(index=False, name=None)) & published_points
+    return wrong + [f"README lacks {selection} at K = {k}" for selection, k in sorted(there - seen)]
+
+
+AXES = {
+    "dataset": "dataset",
+    "architecture": "architecture",
+    "selection": "selection",
+    "K": "k",
+    "finetuned from epoch": "finetune",
+    "recipe": "recipe",
+}
+
+
+def wrong_in_accuracies(path: Path, frame: pd.DataFrame) -> list[str]:
+    """Rows of the report's table of accuracies that are not as the records have it."""
+    wrong, rows = [], list(table(path))
+    for row in rows:
+        chosen = frame[frame["run"].isin([RUN, "baselines"])]
+        for head, column in AXES.items():
+            if head in row:
+                text = row[head][0].strip()
+                absent = {"k": 1, "finetune": "none"}.get(column)
+                wanted = absent if text == "–" else int(text) if column == "k" else text
+                wanted = f"e{wanted}" if column == "finetune" and text != "–" else wanted
+                chosen = chosen[chosen[column].eq(wanted)]
+        name = ", ".join(text.strip() for text, _ in row.values())
+        accuracies = chosen["accuracy"]
+        head = next(head for head in row if head.startswith("test accuracy"))
+        text, order = row[head]
+        if chosen[[axis for axis in POINT if axis != "finetune"]].drop_duplicates().shape[0] != 1:
+            wrong.append(f"{path.name}: no cells, or several kinds, behind: {name}")
+        elif text.strip() != shown(accuracies.mean(), half(accuracies)) or abs(float(order) - accuracies.mean()) > 1e-8:
+            wrong.append(f"{path.name}: {text.strip()}, not {shown(accuracies.mean(), half(accuracies))}: {name}")
+        elif int(row["n"][0]) != len(accuracies):
+            wrong.append(f"{path.name}: n = {row['n'][0]}, not {len(accuracies)}: {name}")
+    return wrong or ([] if rows else [f"{path.name}: no row was read"])
+
+
+# ---- the paper -------------------------------------------------------------------------------------------
+
+
+def wrong_in_paper(folder: Path, frame: pd.DataFrame) -> list[str]:
+    """Means with intervals, and published values, of paper.tex that neither the records nor the paper have."""
+    text = (folder / "paper.tex").read_text(encoding="utf-8")
+    for name in re.findall(r"\\input\{([^}]+)\}", text):
+        text += (folder / name).with_suffix(".tex").read_text(encoding="utf-8")
+    known = {shown(row["test_accuracy_pct"], row["uncertainty_pct"]) for _, row in published().iterrows()}
+    for column, places in (("accuracy", 2), ("last", 2), ("wall", 1)):
+        groups = frame[frame["run"].isin([RUN, "baselines"])].groupby(POINT)[column]
+        known |= {shown(values.mean(), half(values), places) for _, values in groups}
+    found = {f"{mean} ± {width}" for mean, width in re.findall(r"(\d+\.\d+) \+- (\d+\.\d+)", text)}
+    wrong = [f"paper.tex: {number} is the mean of no cells, nor published" for number in sorted(found - known)]
+    return wrong or ([] if found else ["paper.tex: no number was read"])
+
+
+# ---- verdicts --------------------------------------------------------------------------------------------
+
+
+def group_of(frame: pd.DataFrame, group: dict, column: str) -> pd.DataFrame:
+    """Seeds × K of a group of cells of LeNet; `last` is the last checkpoint of the recipe, epoch 120."""
+    start = {"last": "e120"}.get(group.get("finetune", "none"), group.get("finetune", "none"))
+    ks = group.get("k", 1)
+    own = frame[frame["selection"].eq(group["selection"]) & frame["finetune"].eq(start)]
+    return pd.concat(
+        {k: own[own["k"].eq(k)].set_index("seed")[column] for k in (ks if isinstance(ks, list) else [ks])}, axis=1
+    )
+
+
+def interval(claim: dict, frame: pd.DataFrame) -> tuple[int, float, float, float] | None:
+    """n, value and the ends of the interval of a claim for LeNet; None without a seed that has all."""
+    quantity = claim["quantity"]
+    column = {"cost": "flops", "memory": "state", "magnitude": "magnitude"}.get(quantity, "accuracy")
+    first = group_of(frame, claim["first"], column)
+    second = group_of(frame, claim["second"], column) if "second" in claim else first
+    seeds = first.dropna().index.intersection(second.dropna().index)
+    if seeds.empty:
+        return None
+    a, b = first.loc[seeds].to_numpy(float), second.loc[seeds].to_numpy(float)
+    if quantity in ("cost", "memory"):
+        ratio = a / b
+        values = ratio.mean(1) if quantity == "cost" else ratio[:, ratio.mean(0).argmin()]
+        return len(values), values.mean(), values.min(), values.max()
+    if quantity == "magnitude":
+        return len(a), a.mean(), a.min(), a.max()
+    if quantity == "spread":
+        deviation = a.std(ddof=1)
+        low, high = deviation * np.sqrt((len(a) - 1) / stats.chi2.isf([0.025, 0.975], len(a) - 1))
+        return len(a), deviation, low, high
+    if quantity == "largest gain":
+        steps = np.diff(a, axis=1)
+        later = steps[:, :1] - steps[:, 1:]
+        values = later[:, later.mean(0).argmin()]
+    else:
+        values = (a - b if quantity == "difference" else a).mean(1)
+    width = half(pd.Series(values))
+    return len(values), values.mean(), values.mean() - width, values.mean() + width
+
+
+def wrong_in_verdicts(path: Path, frame: pd.DataFrame) -> list[str]:
+    """Rows of the table of verdicts whose n, mean and interval are not as the records have it."""
+    frame = frame[frame["run"].eq(RUN) & frame["recipe"].eq(RECIPE) & frame["dataset"].eq("mnist")]
+    # Epochs are counted from the parent's first, and cost the same in parent and child.
+    frame = frame.assign(flops=frame["flops_an_epoch"] * frame["epochs"])
+    claims = yaml.safe_load((PACKAGE / "report" / "claims.yaml").read_text(encoding="utf-8"))["claims"]
+    by_statement = {" ".join(claim["statement"].split()): claim for claim in claims.values()}
+    wrong, read = [], 0
+    for row in table(path):
+        claim = by_statement.get(" ".join(row["claim"][0].split()))
+        if claim is None or not row["mean"][1]:
+            continue
+        expected = interval(claim, frame)
+        read += 1
+        found = [row[head][1] for head in ("n", "mean", "low", "high")]
+        if expected is None or any(
+            abs(float(one) - other) > 1e-6 for one, other in zip(found, expected, strict=True) if one
+        ):
+            wrong.append(f"{path.name}: {found}, not {expected}: {row['claim'][0].strip()}")
+    return wrong or ([] if read else [f"{path.name}: no row was read"])
+
+
+def main() -> int:
+    frame = cells()
+    report = ROOT / "report" / RUN
+    wrong = [
+        *wrong_in_readme((ROOT / "README.md").read_text(encoding="utf-8"), frame),
+        *wrong_in_accuracies(report / "tables" / "accuracy.html", frame),
+        *wrong_in_verdicts(report / "tables" / "verdicts.html", frame),
+        *wrong_in_paper(report, frame),
+    ]
+    print("\n".join(wrong) or f"every number is as {len(frame)} records have it")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
