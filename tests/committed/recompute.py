@@ -25,6 +25,9 @@ ROOT = Path(__file__).parents[2]
 RUN, RECIPE = "reference", "authors-code"
 POINT = ["dataset", "architecture", "selection", "k", "finetune", "recipe"]
 PACKAGE = ROOT / "slotbench"
+BESIDE = yaml.safe_load((ROOT / "config" / f"{RUN}.yaml").read_text(encoding="utf-8")).get("beside", [])
+RUNS = [RUN, *([BESIDE] if isinstance(BESIDE, str) else BESIDE)]
+"""whose cells the report shows"""
 
 
 def cells() -> pd.DataFrame:
@@ -51,6 +54,13 @@ def cells() -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def on_show(frame: pd.DataFrame) -> pd.DataFrame:
+    """The cells of the run, and those of runs beside it at points where it has none itself."""
+    own = set(frame.loc[frame["run"].eq(RUN), POINT].itertuples(index=False, name=None))
+    new = [point not in own for point in frame[POINT].itertuples(index=False, name=None)]
+    return frame[frame["run"].eq(RUN) | (frame["run"].isin(RUNS) & new)]
 
 
 def half(values: pd.Series) -> float:
@@ -158,7 +168,7 @@ def wrong_in_accuracies(path: Path, frame: pd.DataFrame) -> list[str]:
     """Rows of the report's table of accuracies that are not as the records have it."""
     wrong, rows = [], list(table(path))
     for row in rows:
-        chosen = frame[frame["run"].isin([RUN, "baselines"])]
+        chosen = on_show(frame)
         for head, column in AXES.items():
             if head in row:
                 text = row[head][0].strip()
@@ -189,7 +199,7 @@ def wrong_in_paper(folder: Path, frame: pd.DataFrame) -> list[str]:
         text += (folder / name).with_suffix(".tex").read_text(encoding="utf-8")
     known = {shown(row["test_accuracy_pct"], row["uncertainty_pct"]) for _, row in published().iterrows()}
     for column, places in (("accuracy", 2), ("last", 2), ("wall", 1)):
-        groups = frame[frame["run"].isin([RUN, "baselines"])].groupby(POINT)[column]
+        groups = on_show(frame).groupby(POINT)[column]
         known |= {shown(values.mean(), half(values), places) for _, values in groups}
     found = {f"{mean} ± {width}" for mean, width in re.findall(r"(\d+\.\d+) \+- (\d+\.\d+)", text)}
     wrong = [f"paper.tex: {number} is the mean of no cells, nor published" for number in sorted(found - known)]
