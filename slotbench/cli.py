@@ -348,7 +348,9 @@ def claims(
     if as_json:
         print(judge.as_json(verdicts), end="")
     else:
-        _console().print(answer.sentence(verdicts, known), terminal.verdicts(verdicts), sep="\n\n")
+        console = _console()
+        console.print(answer.sentence(verdicts, known), end="\n\n")
+        console.print(terminal.verdicts(verdicts))
 
 
 @app.command(rich_help_panel=MAINTAINERS)

@@ -31,9 +31,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
 // Paper shows what a screen folds away; afterwards the screen is as it was.
 let unfolded = [];
 addEventListener("beforeprint", () => {
-  unfolded = [...document.querySelectorAll("details:not([open])")];
-  for (const details of unfolded) details.open = true;
+  // A browser may tell of one printing twice: what was unfolded the first time stays known
+  const folded = [...document.querySelectorAll("details:not([open])")];
+  unfolded = [...unfolded, ...folded];
+  for (const details of folded) details.open = true;
 });
 addEventListener("afterprint", () => {
   for (const details of unfolded) details.open = false;
+  unfolded = [];
 });
