@@ -58,8 +58,8 @@ def cells() -> pd.DataFrame:
 
 def on_show(frame: pd.DataFrame) -> pd.DataFrame:
     """The cells of the run, and those of runs beside it at points where it has none itself."""
-    own = set(frame.loc[frame["run"].eq(RUN), POINT].itertuples(index=False, name=None))
-    new = [point not in own for point in frame[POINT].itertuples(index=False, name=None)]
+    points = pd.MultiIndex.from_frame(frame[POINT])
+    new = ~points.isin(points[frame["run"].eq(RUN)])
     return frame[frame["run"].eq(RUN) | (frame["run"].isin(RUNS) & new)]
 
 
