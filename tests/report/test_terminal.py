@@ -108,7 +108,7 @@ def test_a_run_is_named_by_its_name_its_config_or_a_folder_of_it(folder, monkeyp
     names = ["mine", "config/mine.yaml", "results/mine", "results/mine/", "./results/mine/cells", "report/mine"]
     names += ["results/mine/cells.csv", str(folder / "results" / "mine"), str(folder / "config" / "mine.yaml")]
     for name in names:
-        assert naming.run_of(name) == config.load(folder / "config" / "mine.yaml"), name
+        assert naming.run_of(name).cells() == config.load(folder / "config" / "mine.yaml").cells(), name
         assert naming.name_of(name) == "mine", name
 
 
@@ -241,7 +241,7 @@ def test_compare_pairs_the_seeds_that_both_runs_have(tmp_path):
     said = slotbench("compare", "one", "two", folder=tmp_path).stdout
     assert "lenet on mnist\n" in said
     rows = [
-        re.split(r"  +|(?<=\d) (?=[+\d])", line.strip())
+        re.split(r"  +|(?<=[\d–]) (?=[+\d])", line.strip())
         for line in said.splitlines()
         if re.match(r"greedy|learned", line)
     ]
