@@ -65,15 +65,22 @@ KNOWN: dict[str, Callable[[], Any]] = {
 class Pattern(BaseModel):
     """Values of some axes, one or a list each; an axis that is not named matches anything."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     recipe: Names = ()
+    """how the cell is trained: a file in slotbench/recipes"""
     dataset: Names = ()
+    """what it is trained on; `-random-labels` after a name: the same images with labels drawn at random"""
     architecture: Names = ()
+    """the network whose connections are given their weights"""
     selection: Names = ()
+    """the rule by which connections get their weights"""
     k: Numbers = ()
+    """K, the number of options per connection; 1 for a rule without options"""
     finetune: Names = ()
+    """none, or e100: ordinary training from the checkpoint of epoch 100 of the cell without finetuning"""
     seed: Numbers = ()
+    """what every random draw of the cell is made from"""
 
     def items(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
         """The axes that it names, with their values."""
@@ -87,12 +94,17 @@ class Grid(Pattern):
     """All combinations of its axes' values; `recipe` is the run's where it is not named."""
 
     dataset: Names
+    """what the cells are trained on; `-random-labels` after a name: the same images with labels drawn at random"""
     architecture: Names
+    """the network whose connections are given their weights"""
     selection: Names
+    """the rule by which connections get their weights"""
     k: Numbers = ()
-    """to be named where a selection has options"""
+    """K, the number of options per connection; to be named where a selection has options"""
     finetune: Names = ("none",)
+    """none, or e100: ordinary training from the checkpoint of epoch 100 of the cell without finetuning"""
     seed: Numbers
+    """what every random draw of a cell is made from; cells that differ in it alone are repetitions"""
 
     def cells(self, recipe: str) -> Iterator[Cell]:
         """Its cells; a selection without options has them under k = 1, whatever the list of k."""
@@ -106,13 +118,14 @@ class Grid(Pattern):
 class Run(BaseModel):
     """A run: its grids' cells, without the excluded ones. Whatever is wrong with one raises `Mistake`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     run: StrictStr
     """names the folders below results and report"""
     recipe: StrictStr
     """the recipe that decides claims, and that of every grid that names none"""
     grids: tuple[Grid, ...] = Field(min_length=1)
+    """the cells of the run: those of all its grids, each cell once"""
     exclude: tuple[Pattern, ...] = ()
     """a cell that matches every axis of one of these is dropped"""
     beside: Names = ()

@@ -1,6 +1,7 @@
 """The house itself: no circle of imports, nothing too long to read, no word that points nowhere."""
 
 import ast
+import json
 import re
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -144,3 +145,12 @@ def test_files_that_comments_and_docstrings_name_are_there() -> None:
             lost += [(path, name) for name in PATH.findall(words) if not list(ROOT.glob(f"{name}*"))]
             lost += [(path, name) for name in FILE.findall(words) if name not in known]
     assert not lost, "\n".join(f"{path.relative_to(ROOT)}: {name}" for path, name in lost)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflow" / "schemas").glob("*.json")), ids=lambda path: path.name)
+def test_a_published_schema_describes_every_field(path: Path) -> None:
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    for model in (schema, *schema["$defs"].values()):
+        assert model.get("description"), model["title"]
+        bare = [name for name, field in model["properties"].items() if not field.get("description")]
+        assert not bare, f"{model['title']}: {', '.join(bare)}"

@@ -43,6 +43,7 @@ class Schedule(Part):
     """How the learning rate moves, epoch by epoch, from the cell's own first epoch."""
 
     kind: Literal["constant", "steps", "warm-restarts"] = "constant"
+    """constant; steps: multiplied after given epochs; warm-restarts: down a cosine to 0, and from the top again"""
     epochs: Annotated[list[Epoch], Field(max_length=1000)] = []
     """steps: after which epochs the rate is multiplied by `factor`; warm-restarts: the length of the first period"""
     factor: Number = Field(default=1.0, gt=0, le=1000)
@@ -67,11 +68,17 @@ class Recipe(Part):
     epochs: Epoch
     """the last epoch; a finetuned cell counts from its parent's first"""
     batch: int = Field(128, strict=True, ge=1, le=2**20)
+    """images a step"""
     learning_rate: Number = Field(ge=0, le=MAX_RATE)
+    """of SGD at the first epoch: on scores for a selection, on weights for learned ones and finetuning"""
     momentum: Number = Field(0.9, ge=0, lt=1)
+    """of SGD, as torch defines it"""
     nesterov: StrictBool = False
+    """whether the momentum is Nesterov's"""
     weight_decay: Number = Field(0.0, ge=0, le=1000)
+    """of SGD: in each step, this times the learning rate is the share of what is trained that is taken away"""
     schedule: Schedule = Schedule()
+    """how the learning rate moves"""
     option_bound: Bound
     """options are uniform in ± this, in units of the layer's Glorot deviation"""
     score_bounds: tuple[Bound, Bound]
@@ -138,10 +145,15 @@ class When(Part):
     """Which cells a rule is for: every axis that it names must match."""
 
     dataset: str | list[str] | None = None
+    """a name, or several of which the cell has one"""
     architecture: str | list[str] | None = None
+    """a name, or several of which the cell has one"""
     selection: str | list[str] | None = None
+    """a name, or several of which the cell has one"""
     k_up_to: Annotated[int, Field(strict=True, ge=1)] | None = None
+    """the largest K that it is for"""
     finetuned: StrictBool | None = None
+    """true: only cells that are finetuned; false: only those that are not"""
 
     def matches(self, cell: Cell) -> bool:
         for axis in ("dataset", "architecture", "selection"):
@@ -155,14 +167,18 @@ class When(Part):
 
 class Rule(Part):
     when: When
+    """which cells it is for"""
     set: dict[str, Any]
+    """settings of those cells, by name"""
 
 
 class RecipeFile(Part):
     about: str
     """what this recipe is and where it comes from, for the report"""
     base: dict[str, Any]
+    """settings of all cells, by name"""
     rules: list[Rule] = []
+    """settings of some cells; a later rule overrides an earlier one"""
 
     @model_validator(mode="after")
     def known_settings(self) -> RecipeFile:

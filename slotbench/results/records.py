@@ -29,25 +29,33 @@ MAX_VALUES = 200_000
 
 
 class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class CellName(Part):
     """`slotbench.cells.Cell`, as JSON."""
 
     recipe: str
+    """how it was trained: a file in slotbench/recipes"""
     dataset: str
+    """what it was trained on"""
     architecture: str
+    """the network whose connections were given their weights"""
     selection: str
+    """the rule by which connections got their weights"""
     k: int = Field(ge=1, lt=LIMIT)
+    """the number of options per connection; 1 for a rule without options"""
     finetune: str
+    """none, or e100: trained ordinarily from the checkpoint of epoch 100 of the cell without finetuning"""
     seed: int = Field(ge=0, lt=LIMIT)
+    """what every random draw was made from"""
 
 
 class TestAccuracy(Part):
     """Accuracy on the test set at one epoch, as fractions."""
 
     epoch: int = Field(ge=0)
+    """after which the test set was read, counted from the parent's first epoch"""
     accuracy: float = Field(ge=0, le=1)
     """with the weights that the recipe counts"""
     sampled: float | None = Field(None, ge=0, le=1)
@@ -62,6 +70,7 @@ class Curves(Part):
     train_loss: list[float | None]
     """mean cross-entropy over the epoch's images; null where it was not finite"""
     validation_accuracy: list[float]
+    """fraction of the validation images that are classified rightly, with the weights that the recipe counts"""
     changed: list[float]
     """the fraction of connections whose weight differs from that of one epoch before; of a subnetwork, those that are
     kept and were not, or the other way round"""
@@ -72,6 +81,7 @@ class Layer(Part):
     of options, and histograms are shares of equal parts of -1 to 1."""
 
     connections: int = Field(ge=1)
+    """weights of the layer"""
     selected_magnitude: float = Field(ge=0, le=1)
     """mean of abs(selected weight)"""
     offered_magnitude: float = Field(ge=0, le=1)
@@ -90,6 +100,8 @@ class Layer(Part):
 
 
 class Results(Part):
+    """What training came to: accuracies as fractions, epochs counted from the parent's first."""
+
     start_epoch: int = Field(ge=0)
     """0, or the epoch of the parent's checkpoint: epochs are counted from the parent's first"""
     epochs: int = Field(ge=0)
@@ -104,16 +116,19 @@ class Results(Part):
     test_accuracy: float = Field(ge=0, le=1)
     """at `best_epoch`"""
     test_accuracy_last: float = Field(ge=0, le=1)
+    """at the last epoch"""
     train_accuracy: float = Field(ge=0, le=1)
     """with the last weights, of the training images with the labels that were trained"""
     test: list[TestAccuracy]
     """every reading of the test set: where validation was at a new best, and at the last epoch"""
     curves: Curves
+    """what was seen epoch by epoch"""
     connections: int = Field(ge=1)
+    """weights of the network, each of which is one connection's"""
     flops_per_epoch: int = Field(ge=0)
     """forward and backward of all training images, by torch's counter"""
     layers: list[Layer] | None
-    """null for a rule without options"""
+    """what each layer has selected, from the input on; null for a rule without options"""
 
 
 class Costs(Part):
@@ -133,10 +148,13 @@ class Provenance(Part):
     commit: str | None
     """of the checkout that the code was imported from; null outside one"""
     dirty: bool | None
+    """whether files of that checkout differed from the commit; null outside one"""
     versions: dict[str, str]
+    """of Python and the packages that compute, by name"""
     device: str
     """the processor or GPU, by name"""
     threads: int = Field(ge=1)
+    """of the CPU that training used"""
     data: dict[str, str]
     """the dataset's arrays and their SHA-256, from data/hashes.csv"""
     fingerprint: dict[str, str]
@@ -152,17 +170,24 @@ class Provenance(Part):
 
 
 class Record(Part):
+    """One trained cell: which it is, what came of it, what it took, and what made it."""
+
     schema_version: Literal[3] = SCHEMA_VERSION
+    """the form of the record; older ones are read as this one"""
     cell: CellName
+    """which cell of a grid was trained"""
     status: Literal["done", "diverged"]
     """diverged: the loss was not finite, and training ended at that epoch"""
     recipe: dict[str, Any]
     """every hyper-parameter, resolved for this cell"""
     results: Results
+    """what training came to; equal in every run of the cell on one kind of machine"""
     weights: dict[str, str]
     """the safetensors files beside the record ("best", "last", "e100") and their SHA-256"""
     costs: Costs
+    """what training took"""
     provenance: Provenance
+    """which code, versions and machine made it"""
 
 
 def cell_name(cell: Cell) -> CellName:
