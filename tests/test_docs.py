@@ -16,6 +16,7 @@ import yaml
 from slotbench import __version__, config
 from slotbench.cells import Cell
 from slotbench.results.records import read, write
+from slotbench.results.standing import stale
 from slotbench.selection.options import Options
 from slotbench.selection.staircase import build
 from tests.support import synthetic
@@ -52,7 +53,7 @@ class Reader(Tree):
         (bin_folder / "slotbench").chmod(0o755)
         paths = [bin_folder, Path(sys.executable).parent, os.environ["PATH"]]
         self.environment = os.environ | {
-            "PYTHONPATH": str(folder),
+            "PYTHONPATH": os.pathsep.join((str(folder), str(ROOT))),
             "PATH": os.pathsep.join(map(str, paths)),
         }
 
@@ -63,8 +64,14 @@ class Reader(Tree):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def put(self, block: str) -> None:
-        """Puts a block where its first line says: a file, or a place in one."""
+    def add(self, title: str) -> set[str]:
+        """Does what a section of docs/adding.md says; the files that it has touched."""
+        page = section(ROOT / "docs" / "adding.md", title)
+        placed = [block for language in ("python", "csv") for block in blocks(page, language) if block[0] == "#"]
+        return {self.put(block) for block in placed}
+
+    def put(self, block: str) -> str:
+        """Puts a block where its first line says: a file, or a place in one. The file's name."""
         first, _, text = block.partition("\n")
         place = re.fullmatch(r"# (\S+?)(?:, (in|above|at the end) ?(\w*))?", first)
         assert place is not None, first
@@ -72,14 +79,15 @@ class Reader(Tree):
         if place[2] is None:
             assert not file.exists()
             file.write_text(text)
-            return
+            return place[1]
         old = file.read_text()
         if place[2] == "at the end":
             file.write_text(old + text)
-            return
-        (line,) = re.finditer(rf"^{place[3]}\b(?! \|=).*[:{{]\n", old, re.M)
+            return place[1]
+        (line,) = re.finditer(rf"^ *{place[3]}(?:\[|:| =).*\n", old, re.M)
         at = line.end() if place[2] == "in" else line.start()
         file.write_text(old[:at] + text + old[at:])
+        return place[1]
 
 
 @pytest.fixture
@@ -184,52 +192,132 @@ def test_the_figure_of_the_staircase_is_what_its_script_draws_and_its_example_is
         assert f"[{', '.join(str(float(row[place])) for row in rows)}]" in script, name
 
 
-def test_what_docs_adding_adds_is_trained_and_reported(reader):
-    added = {"An architecture": "resnet20", "A selection rule": "nearest", "A dataset": "bars"}
-    recipe = reader.folder / "slotbench" / "recipes" / "quick.yaml"
-    recipe.write_text(
-        recipe.read_text() + "  - when: {architecture: resnet20}\n    set: {epochs: 1, checkpoints: []}\n"
-    )
-    grids = []
-    for title, name in added.items():
-        page = section(ROOT / "docs" / "adding.md", title)
-        placed = [block for block in blocks(page, "python") + blocks(page, "yaml") if block.startswith("# ")]
-        for block in placed:
-            reader.put(block)
-        files = {re.match(r"# ([^\s,]+)", block)[1] for block in placed}
+ADDED = {"An architecture": "resnet20", "A selection rule": "nearest", "A dataset": "bars", "A setting": "minutes"}
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory) -> Reader:
+    """A copy of the project with all that docs/adding.md adds."""
+    reader = Reader(tmp_path_factory.mktemp("extended"))
+    for title in ADDED:
+        files = reader.add(title)
         assert title == "A dataset" or len(files) <= 2, f"{title} takes more than two files: {files}"
+    return reader
+
+
+def test_what_docs_adding_adds_makes_no_committed_record_outdated(extended):
+    program = """
+import sys
+from pathlib import Path
+from slotbench.architectures import ARCHITECTURES
+from slotbench.cells import Cell
+from slotbench.results.standing import stale
+assert "resnet20" in ARCHITECTURES and "torch" not in sys.modules
+for path in sorted(Path(sys.argv[1]).rglob("seed*.json")):
+    print(path, stale(Cell.from_path(path), path))
+"""
+    records = sorted((ROOT / "results").rglob("seed*.json"))
+    before = "".join(f"{path} {stale(Cell.from_path(path), path)}\n" for path in records)
+    assert before.count(" None\n") > 100
+    assert extended.run(sys.executable, "-c", program, str(ROOT / "results")) == before
+
+    # A change of what computes is seen
+    session = extended.folder / "slotbench" / "training" / "session.py"
+    text = session.read_text(encoding="utf-8")
+    session.write_text(f"{text}\n\nCHANGED = 1\n", encoding="utf-8")
+    after = extended.run(sys.executable, "-c", program, str(ROOT / "results"))
+    session.write_text(text, encoding="utf-8")
+    assert after.count("training/session") == len(records)
+
+
+OF_GREEDY_SELECTION = {
+    "greedy-vs-probabilistic", "random-vs-two", "recipes", "study", "sharing", "selected-vs-offered", "bits", "levels",
+    "still-changing", "memory-and-time", "staircases",
+}  # fmt: skip
+"""Figures that show no other rule, by their titles or captions."""
+OF_THE_PAPER = {"study", "staircases"}
+"""Figures of networks that the paper has a value for, or of none."""
+
+
+@pytest.mark.slow
+def test_what_docs_adding_adds_appears_in_every_figure(extended):
+    program = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+from matplotlib.text import Text
+from slotbench.report import figures
+from tests.support import drawing, synthetic
+networks = (("mnist", "lenet"), ("mnist", "resnet20"))
+grid = synthetic.grid(networks=networks, ks=(2, 8), seeds=1) + synthetic.grid(networks=networks, ks=(1,), seeds=1)
+beside = synthetic.others() + synthetic.study()
+beside += synthetic.grid(networks=networks, recipe="paper", ks=(2, 8), finetune=(), seeds=1)
+cells = {*grid, *beside, *(replace(cell, architecture="resnet20") for cell in beside)}
+cells |= {replace(cell, selection="nearest") for cell in cells if cell.selection == "greedy"}
+run = drawing.collected(Path(sys.argv[1]), tuple(sorted(cells)))
+texts = {name: drawing.draw(name, run).findobj(Text) for name in figures.FIGURES}
+print(json.dumps({name: [" ".join(text.get_text().split()) for text in parts] for name, parts in texts.items()}))
+"""
+    texts = json.loads(extended.run(sys.executable, "-c", program, str(extended.folder / "results")))
+    assert {name for name in texts if not any("ResNet-20" in text for text in texts[name])} == OF_THE_PAPER
+    assert {name for name in texts if not any("nearest option" in text for text in texts[name])} == OF_GREEDY_SELECTION
+
+
+@pytest.mark.slow
+def test_what_docs_adding_adds_is_trained_and_reported(extended):
+    recipe = extended.folder / "slotbench" / "recipes" / "quick.yaml"
+    brief = "  - when: {architecture: resnet20}\n    set: {epochs: 1, checkpoints: []}\n"
+    brief += "  - when: {selection: nearest}\n    set: {epochs: 2, checkpoints: []}\n"
+    recipe.write_text(recipe.read_text() + brief)
+    grids = []
+    for title, name in ADDED.items():
+        page = section(ROOT / "docs" / "adding.md", title)
         for block in blocks(page, "csv"):  # hashes: the page's code prints them
             (code,) = [code for code in blocks(page, "python") if not code.startswith("# ")]
-            assert reader.run(sys.executable, "-c", code) == block.partition("\n")[2]
-            reader.put(block)
-        (commands,) = blocks(page, "sh")
-        reader.run("bash", "-ec", commands)
-        record = read(reader.folder / f"{name}.json")
-        assert record.status == "done"
-        assert record.results.test_accuracy > (0.1 if name == "resnet20" else 0.5)  # after one epoch, after five
-        place = reader.folder / "results" / "mine" / "cells" / Cell(**record.cell.model_dump()).path
-        place.parent.mkdir(parents=True)
-        shutil.copy(reader.folder / f"{name}.json", place)
-        grids.append(record.cell.model_dump_json())
-    (reader.folder / "mine.yaml").write_text(f"run: mine\nrecipe: quick\ngrids: [{', '.join(grids)}]\n")
-    assert reader.run("slotbench", "collect", "mine.yaml") == "3 done\n"
-    index = (reader.folder / reader.run("slotbench", "report", "mine").strip()).read_text()
+            assert extended.run(sys.executable, "-c", code) == block.partition("\n")[2]
+        for commands in blocks(page, "sh"):
+            extended.run("bash", "-ec", commands)
+            record = read(extended.folder / f"{name}.json")
+            assert record.status == "done"
+            assert record.results.test_accuracy > (0.1 if name == "resnet20" else 0.4)  # after an epoch, or some
+            place = extended.folder / "results" / "mine" / "cells" / Cell(**record.cell.model_dump()).path
+            place.parent.mkdir(parents=True)
+            shutil.copy(extended.folder / f"{name}.json", place)
+            grids.append(record.cell.model_dump_json())
+    (extended.folder / "mine.yaml").write_text(f"run: mine\nrecipe: quick\ngrids: [{', '.join(grids)}]\n")
+    assert extended.run("slotbench", "collect", "mine.yaml") == "3 done\n"
+    index = (extended.folder / extended.run("slotbench", "report", "mine.yaml").strip()).read_text()
     assert all(name in index for name in ("ResNet-20", "nearest option", "bars"))
 
-    # A recipe sets what is the rule's own, within its bounds
-    assert read(reader.folder / "nearest.json").recipe["stretch"] == 0.25
-    (rule,) = (block for block in blocks(section(ROOT / "docs" / "adding.md", "A selection rule"), "yaml"))
+
+def test_a_recipe_sets_what_docs_adding_adds_within_its_bounds(extended):
+    recipe = extended.folder / "slotbench" / "recipes" / "quick.yaml"
     text = recipe.read_text()
-    recipe.write_text(text + rule)
-    (cell,) = (Cell(**json.loads(grid)) for grid in grids if "nearest" in grid)
-    code = f"from slotbench.cells import Cell; from slotbench import recipes; print(recipes.of({cell!r}).stretch)"
-    assert reader.run(sys.executable, "-c", code) == "0.5\n"
+    (rule,) = blocks(section(ROOT / "docs" / "adding.md", "A selection rule"), "yaml")
+    program = """
+from slotbench import recipes
+from slotbench.cells import Cell
+from slotbench.cluster import resources
+cell = Cell("quick", "digits", "lenet", "nearest", 8, "none", 0)
+print(recipes.of(cell).stretch, resources.minutes(cell))
+"""
+
+    def told() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=extended.folder,
+            env=extended.environment,
+            capture_output=True,
+            text=True,
+        )
+
+    stretch, minutes = told().stdout.split()
+    assert (stretch, int(minutes) < 1000) == ("0.25", True)
+    recipe.write_text(text + rule.replace("0.5}", "0.5, minutes: 1000}"))
+    assert told().stdout == "0.5 1000\n"
     recipe.write_text(text + rule.replace("0.5}", "-1}"))
-    done = subprocess.run(
-        ["slotbench", "cells", "mine.yaml"], cwd=reader.folder, env=reader.environment, capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert "stretch of quick/digits/lenet/nearest" in done.stderr
+    assert "stretch of quick/digits/lenet/nearest" in told().stderr
+    recipe.write_text(text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -31,7 +31,7 @@ class SyntheticRun:
 def accuracy(cell: Cell) -> float:
     """A made-up fraction with the paper's shape: rising with K towards learned, PS below GS."""
     draw = random.Random(repr(cell))
-    top = LEARNED[cell.architecture] - (0.4 if cell.recipe == "paper" else 0)
+    top = LEARNED.get(cell.architecture, 90.0) - (0.4 if cell.recipe == "paper" else 0)
     if cell.selection == "learned":
         percent = top
     elif not SELECTIONS[cell.selection].has_options:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from slotbench.report import names
 from slotbench.report.figures.parts import mean_of, published_for, signed
 from slotbench.report.figures.registry import figure
-from slotbench.report.figures.style import GREY, PANEL, look
+from slotbench.report.figures.style import GREY, PANEL, escape, look
 from slotbench.results.table import NETWORK
 
 RATE, BOTH = "study-rate", "study-bound-and-rate"
@@ -20,16 +23,22 @@ def _with_study(cells: pd.DataFrame) -> pd.DataFrame:
     cells = cells[cells["selection"].eq("greedy") & cells["finetune"].eq("none") & cells["k"].gt(1)]
     cells = cells[cells["decides"] | cells["recipe"].isin([RATE, BOTH])]
     point = [*NETWORK, "k"]
-    whole = cells.groupby(point)["recipe"].transform("nunique") == 3
-    cells = cells[whole]
-    if cells.empty:
-        return cells
-    known = {k for _, rows in cells.groupby(NETWORK) for k in published_for(rows, "greedy")["k"]}
-    return cells[cells["k"].isin(known)]
+    whole = cells[cells.groupby(point)["recipe"].transform("nunique") == 3]
+    published = [
+        rows for _, rows in whole.groupby(point) if rows["k"].iloc[0] in set(published_for(rows, "greedy")["k"])
+    ]
+    return whole.loc[[index for rows in published for index in rows.index]]
+
+
+def _points(done: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The cells of each network at each K, in the order of K; the network is named where there are several."""
+    several = len(done[NETWORK].drop_duplicates()) > 1
+    for (k, dataset, architecture), rows in done.groupby(["k", *NETWORK]):
+        yield f"{names.network(dataset, architecture)}, K = {k}" if several else f"K = {k}", rows
 
 
 def _steps(rows: pd.DataFrame) -> list[float]:
-    """Of one K: ours, with another rate, with another bound too, published."""
+    """Of one network at one K: ours, with another rate, with another bound too, published."""
     paper = published_for(rows, "greedy").set_index("k")["mean"]
     ours = mean_of(rows[rows["decides"]])
     return [ours, *(mean_of(rows, recipe=name) for name in (RATE, BOTH)), float(paper[rows["k"].iloc[0]])]
@@ -37,9 +46,9 @@ def _steps(rows: pd.DataFrame) -> list[float]:
 
 def _finding(done: pd.DataFrame) -> str:
     told = []
-    for k in sorted(done["k"].unique()):
-        ours, _, both, paper = _steps(done[done["k"] == k])
-        told.append(f"K = {k} {signed(ours - paper)} → {signed(both - paper)}")
+    for label, rows in _points(done):
+        ours, _, both, paper = _steps(rows)
+        told.append(f"{label} {signed(ours - paper)} → {signed(both - paper)}")
     return f"Another rate and bound bring greedy selection to the published values or near them: {'; '.join(told)}"
 
 
@@ -55,18 +64,18 @@ def _finding(done: pd.DataFrame) -> str:
     drawn="",
 )
 def study(done: pd.DataFrame, abreast: int) -> Figure:
-    """A waterfall for each K."""
-    ks = sorted(done["k"].unique())
-    columns = min(abreast, len(ks))
-    lines = -(-len(ks) // columns)
+    """A waterfall for each network and K."""
+    points = list(_points(done))
+    columns = min(abreast, len(points))
+    lines = -(-len(points) // columns)
     picture = Figure(figsize=(0.75 * PANEL[0] * columns + 0.3, PANEL[1] * lines), layout="constrained")
     axes = list(picture.subplots(lines, columns, squeeze=False).flat)
-    for ax, k in zip(axes, ks, strict=False):
-        _waterfall(ax, _steps(done[done["k"] == k]))
-        ax.set_title(f"K = {k}")
-    for place in range(0, len(ks), columns):
+    for ax, (label, rows) in zip(axes, points, strict=False):
+        _waterfall(ax, _steps(rows))
+        ax.set_title(escape(label))
+    for place in range(0, len(points), columns):
         axes[place].set_ylabel("test accuracy (%)")
-    for unused in axes[len(ks) :]:
+    for unused in axes[len(points) :]:
         unused.remove()
     return picture
 
