@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from slotbench.report.figures.style import GREY, LOOKS, METADATA, styled
+from slotbench.report.figures.style import GREY, METADATA, look, styled
 
 WEIGHTS, SCORES = np.array([-1.0, 0.2, 1.0, 0.5]), np.array([0.1, 0.5, 0.3, 0.2])
 CORNERS = (-1 / 3, 1 / 4)
@@ -23,18 +23,18 @@ def draw() -> Figure:
     for k, (line, weight) in enumerate(zip(scores, WEIGHTS, strict=True), start=1):
         above.plot(theta, line, color=GREY, linewidth=0.9)
         above.annotate(f"k = {k}: w = {weight:g}", (-1.04, line[0]), ha="right", va="center")
-    look = LOOKS["greedy"]
-    above.plot(theta, scores.max(0), color=look.colour, linewidth=2.6)
-    above.annotate("on top: the upper envelope", (-0.28, 1.02), color=look.ink)
+    colour = look("greedy").colour
+    above.plot(theta, scores.max(0), color=colour, linewidth=2.6)
+    above.annotate("on top: the upper envelope", (-0.28, 1.02), color=colour)
     above.set_xlim(-1.5, 1.05)
     above.set_ylabel("score / a = s⁰ + w · θ")
     levels = WEIGHTS[scores.argmax(0)]
-    below.step(theta, levels, color=look.colour, linewidth=2.6)
+    below.step(theta, levels, color=colour, linewidth=2.6)
     for corner in CORNERS:
         for ax in (above, below):
             ax.axvline(corner, color=GREY, linewidth=0.8, linestyle=(0, (2, 2)))
-    below.annotate("start", (0.0, -0.25), color=look.ink, ha="center")
-    below.plot(0, 0.2, "o", color=look.colour)
+    below.annotate("start", (0.0, -0.25), color=colour, ha="center")
+    below.plot(0, 0.2, "o", color=colour)
     below.set_yticks(WEIGHTS[:3])
     below.set_xticks([-1, CORNERS[0], 0, CORNERS[1], 1], ["-1", "-1/3", "0", "1/4", "1"])
     below.set_ylabel("selected weight")
