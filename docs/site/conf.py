@@ -22,8 +22,8 @@ pygments_style, pygments_dark_style = "friendly", "native"
 
 CONTENTS = {
     "Use it": ["one-cell", "paper", "cluster", "/config/README", "/slotbench/recipes/README", "adding"],
-    "Understand it": ["method", "claims", "claims-plan", "report", "data", "reproduction", "performance", "gpu", "notes", "glossary"],
-    "Trust it": ["reliability", "architecture", "/CHANGELOG"],
+    "Understand it": ["method", "claims", "report", "data", "reproduction", "performance", "gpu", "glossary"],
+    "Trust it": ["reliability", "architecture", "claims-plan", "notes", "/CHANGELOG"],
 }
 
 
