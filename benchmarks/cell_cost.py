@@ -142,9 +142,9 @@ def some_epochs(threads: int, epochs: int, data_dir: Path, number: int) -> tuple
     return began, time.time()
 
 
-def cells_an_hour(threads: int, epochs: int, data_dir: Path, whole: int) -> float:
-    """Cells of `whole` epochs that the machine trains in an hour, with as many at once as it has threads for."""
-    at_once = max(1, (os.cpu_count() or 1) // threads)
+def cells_an_hour(threads: int, at_once: int, epochs: int, data_dir: Path) -> float:
+    """Cells, of all epochs of their recipe, that the machine trains in an hour with so many at once; from `epochs`."""
+    whole = recipes.of(CELLS["greedy"]).epochs
     with ProcessPoolExecutor(at_once, get_context("spawn")) as pool:
         spans = list(pool.map(partial(some_epochs, threads, epochs, data_dir), range(at_once)))
     return at_once * epochs / (max(end for _, end in spans) - min(began for began, _ in spans)) * 3600 / whole
@@ -174,7 +174,8 @@ def main() -> None:
     hourly: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(chosen.repeats):
         for threads, rates in hourly.items():
-            rates.append(cells_an_hour(threads, 5, chosen.data_dir, recipes.of(CELLS["greedy"]).epochs))
+            at_once = max(1, (os.cpu_count() or 1) // threads)
+            rates.append(cells_an_hour(threads, at_once, 5, chosen.data_dir))
     where = {"device": device_name(device), "processors": os.cpu_count(), "torch": torch.__version__}
     rows = [{"what": name, "seconds": round(value, 3), **where} for name, value in found.items()]
     rows += [{"what": name, "ratio": round(value, 3), **where} for name, value in ratios.items()]

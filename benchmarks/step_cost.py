@@ -7,7 +7,8 @@ the turns. They take the passes that training takes: channels-last convolutions,
 graph and Triton's step. "plain" is torch.optim.SGD on the same network; "textbook" is tests/support/oracle.py in
 float32, left out where its scores would not fit. "torch alone" is ours without the compiled step, "row-major" plain SGD
 with the layout that torch gives a network. "floor" is the arithmetic of a step, by torch's counter, at the rate that a
-large convolution (for LeNet a large product) reaches at that precision.
+large convolution (for LeNet a large product) reaches at that precision, and the bytes that the rule has to move for
+each connection (benchmarks/floors.py) at the rate of a large copy.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -27,6 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.floors import GREEDY, PLAIN
 from slotbench import architectures
 from slotbench.architectures import ARCHITECTURES
 from slotbench.recipes import Precision
@@ -163,27 +165,38 @@ def contenders(
     return found
 
 
-def floor_milliseconds(contender: Contender) -> float:
-    """What a step's arithmetic takes at the rate of a large convolution, or for LeNet of a large product."""
-    device, precision = contender.device, contender.precision
+def fastest(task: Callable[[], object], device: torch.device) -> float:
+    """Seconds."""
+    times = []
+    for _ in range(20):
+        began = time.perf_counter()
+        task()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def floors(contender: Contender) -> dict[str, float]:
+    """Milliseconds that no step of this network and precision can do without: plain SGD's, and greedy selection's."""
+    device, size = contender.device, 4 if contender.device.type == "cuda" else 1  # so much that a launch does not count
     if contender.architecture == "lenet":
-        layer, images = nn.Linear(2048, 2048, bias=False), torch.rand(2048, 2048, device=device)
+        layer, images = nn.Linear(2048 * size, 2048, bias=False), torch.rand(2048 * size, 2048 * size, device=device)
     else:
-        layer, images = nn.Conv2d(256, 256, 3, padding=1, bias=False), torch.rand(64, 256, 16, 16, device=device)
+        layer, images = nn.Conv2d(256, 256, 3, padding=1, bias=False), torch.rand(64 * size**2, 256, 16, 16).to(device)
         images = images.contiguous(memory_format=torch.channels_last)
     layer = place(layer, device)
-    times = []
-    with torch.no_grad(), autocast(precision, device):
+    with torch.no_grad(), autocast(contender.precision, device):
         with FlopCounterMode(display=False) as counter:
             layer(images)
-        for _ in range(20):
-            began = time.perf_counter()
-            layer(images)
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - began)
-    rate = counter.get_total_flops() / min(times)
-    return 1000 * flops_per_image(contender.network, contender.images[:2]) * len(contender.images) / rate
+        flops_a_second = counter.get_total_flops() / fastest(lambda: layer(images), device)
+    source, target = torch.zeros(2, 2**25 * size, device=device)
+    bytes_a_second = 2 * source.nbytes / fastest(lambda: target.copy_(source), device)
+    flops = flops_per_image(contender.network, contender.images[:2]) * len(contender.images)
+    return {
+        selection: 1000 * (flops / flops_a_second + moved * contender.connections / bytes_a_second)
+        for selection, moved in (("plain", PLAIN), ("greedy", GREEDY))
+    }
 
 
 def measure(
@@ -197,7 +210,7 @@ def measure(
 ) -> list[dict]:
     """Rows of the table for one network."""
     running = contenders(architecture, ks, batch, device, precision, padding)
-    floor = floor_milliseconds(running[0])
+    floor = floors(running[0])
     for contender in running:  # warm-up
         contender.turn(3)
         contender.turns.clear()
@@ -224,7 +237,7 @@ def measure(
             "device": device_name(device),
             "threads": torch.get_num_threads(),
             "ms_per_step": round(one.milliseconds(), 3),
-            "floor_ms": round(floor, 3),
+            "floor_ms": round(floor[one.selection], 3) if one.selection in floor else None,
             "ratio_to_plain": round(one.milliseconds() / plain, 3),
             "ratio_to_textbook": round(one.milliseconds() / textbook[one.selection, one.k], 4)
             if (one.selection, one.k) in textbook

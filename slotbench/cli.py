@@ -161,11 +161,14 @@ app.add_typer(state, name="state")
 
 @state.command()
 def pack(
-    run: str, out: Annotated[Path | None, typer.Option(help="the file to write; without it, <run>.states.zip")] = None
+    name: RunName,
+    out: Annotated[Path | None, typer.Option(help="the file to write; without it, <run>.states.zip")] = None,
 ) -> None:
     """Pack the states of a run's unfinished cells into one file, without what can be drawn again from their seeds."""
+    from slotbench.results import naming
     from slotbench.training import packing
 
+    run = naming.name_of(name)
     out = out or Path(f"{run}.states.zip")
     for cell, epoch in packing.pack(run, RESULTS, out):
         print(f"{cell}: epoch {epoch}")

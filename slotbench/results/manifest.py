@@ -14,8 +14,8 @@ from slotbench.errors import InputError
 from slotbench.files import atomic, sha256
 
 NAME = "manifest.json"
-PARTS = ("slotbench", "config", "benchmarks", "pyproject.toml", "constraints.txt")
-"""What training without git takes along."""
+PARTS = ("slotbench", "config", "benchmarks", "tests", "pyproject.toml", "constraints.txt")
+"""What training without git takes along, with the programs that measure it and the tests that it works there."""
 CODE = ("slotbench",)
 """What makes a record: code and recipes."""
 

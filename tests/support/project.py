@@ -63,20 +63,25 @@ class Tree:
         (self.folder / "data").mkdir(exist_ok=True)
         (self.folder / "data" / "digits.safetensors").touch()
         for cell in cells:
-            record, recipe = synthetic.record(cell), recipes.of(cell)
-            made_by = {"fingerprint": fingerprint(cell), "started_from": "0" * 64 if cell.parent else None}
-            record = record.model_copy(
-                update={
-                    "recipe": json.loads(recipe.model_dump_json()),
-                    "provenance": record.provenance.model_copy(update=made_by),
-                    "weights": {f"e{epoch}": "0" * 64 for epoch in recipe.checkpoints},
-                }
-            )
+            record = as_of_today(cell)
             records.write(record, self.record(cell))
             for name in record.weights:
                 path = records.weights_path(self.record(cell), name)
                 path.parent.mkdir(exist_ok=True)
                 path.touch()
+
+
+def as_of_today(cell: Cell) -> records.Record:
+    """A synthetic record as today's code and recipe would make it."""
+    record, recipe = synthetic.record(cell), recipes.of(cell)
+    made_by = {"fingerprint": fingerprint(cell), "started_from": "0" * 64 if cell.parent else None}
+    return record.model_copy(
+        update={
+            "recipe": json.loads(recipe.model_dump_json()),
+            "provenance": record.provenance.model_copy(update=made_by),
+            "weights": {f"e{epoch}": "0" * 64 for epoch in recipe.checkpoints},
+        }
+    )
 
 
 def cells_of(plan: dict[str, set[str]]) -> set[Cell]:
