@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
@@ -227,6 +226,8 @@ def _cifar_pickles(files: Mapping[str, bytes]) -> Arrays:
 
 def _cifar_pngs(files: Mapping[str, bytes]) -> Arrays:
     """PNGs of 10,000 rows, an image of 32 × 32 RGB pixels a row, and labels as JSON."""
+    from PIL import Image  # which training does without
+
     images = {}
     console = Console(stderr=True)
     for name in track(

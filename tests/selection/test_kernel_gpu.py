@@ -23,7 +23,7 @@ on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on t
 def test_they_select_what_a_cpu_selects_under_triton_s_interpreter():
     """In a process of its own: Triton reads the variable when it is imported, which may have happened here."""
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", str(INTERPRETED)],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", str(INTERPRETED)],
         env={**os.environ, "TRITON_INTERPRET": "1", "CUDA_VISIBLE_DEVICES": "", "PYTEST_ADDOPTS": ""},
         cwd=INTERPRETED.parents[2],
         capture_output=True,
