@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
 from io import BytesIO
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 import torch
@@ -363,4 +364,16 @@ def try_again(trial: Trial, path: Path, data_dir: Path) -> Replayed:
 def pool(threads: Iterable[int]) -> ProcessPoolExecutor:
     """Processes that together use the cores there are; torch does not survive a fork."""
     workers = max(1, (os.cpu_count() or 1) // max(threads, default=1))
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent)
+
+
+def end_with_parent() -> None:
+    """Lets this process of a pool end when the one that started it is killed: nobody would wait for its cell."""
+
+    def wait() -> None:
+        parent = parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()

@@ -3,7 +3,9 @@
 import json
 import shutil
 import subprocess
+import sys
 
+import psutil
 import pytest
 
 from slotbench import config, recipes
@@ -191,3 +193,19 @@ def test_another_order_of_sums_is_another_rounding(data):
     assert plain.curves != shifted.curves
     assert loss < 0.05
     assert accuracy < 0.05
+
+
+def test_the_processes_of_a_killed_vouching_end_with_it():
+    program = (
+        "import os, time\n"
+        "from slotbench.training.replay import pool\n"
+        "if __name__ == '__main__':\n"
+        "    with pool([1]) as processes:\n"
+        "        print(processes.submit(os.getpid).result(), flush=True)\n"
+        "        processes.submit(time.sleep, 600).result()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    worker.wait(timeout=60)
