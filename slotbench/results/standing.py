@@ -26,7 +26,11 @@ def standing(cell: Cell, path: Path) -> Standing:
         record = records.read(path)
     except InputError as error:
         return Standing(str(error))
-    if changed := changed_setting(cell, record.recipe):
+    try:
+        changed = changed_setting(cell.checked(), record.recipe)
+    except InputError as error:  # a dataset, an architecture or a recipe that is no more
+        return Standing(str(error))
+    if changed:
         return Standing(changed)
     if cell.parent is not None:
         parent = parent_of(path)

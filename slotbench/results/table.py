@@ -365,7 +365,7 @@ def _tuned(cells: pd.DataFrame, beside: pd.DataFrame) -> tuple[npt.NDArray[np.bo
 
 
 def _numbers(record: records.Record) -> dict[str, Any]:
-    results = record.results
+    results, rate = record.results, record.recipe.get("learning_rate")
     return {
         "epochs": results.epochs,
         "status": record.status,
@@ -377,7 +377,7 @@ def _numbers(record: records.Record) -> dict[str, Any]:
         "peak_bytes": record.costs.peak_bytes,
         "state_bytes": record.costs.state_bytes,
         "device": record.provenance.device,
-        "learning_rate": record.recipe.get("learning_rate", math.nan),
+        "learning_rate": rate if isinstance(rate, int | float) else math.nan,
         "start_epoch": results.start_epoch,
         "best_epoch": results.best_epoch,
         "flops": results.flops_per_epoch * (results.epochs - results.start_epoch),
@@ -392,12 +392,12 @@ def _numbers(record: records.Record) -> dict[str, Any]:
 
 def _of_layers(layers: list[records.Layer] | None) -> dict[str, Any]:
     """What the layers select, in the table's numbers; nothing for a rule without options."""
-    if layers is None:
+    if not layers:
         return {}
     connections = [layer.connections for layer in layers]
     levels = [sum(count * share for count, share in enumerate(layer.levels, 1)) for layer in layers]
     return {
-        "magnitude": min(layer.selected_magnitude / layer.offered_magnitude for layer in layers),
+        "magnitude": min(layer.selected_magnitude / (layer.offered_magnitude or math.nan) for layer in layers),
         "levels": float(np.average(levels, weights=connections)),
         "bits_of_rank": float(np.average([layer.bits_of_rank for layer in layers], weights=connections)),
         "bits_of_move": float(np.average([layer.bits_of_move for layer in layers], weights=connections)),

@@ -48,8 +48,11 @@ def build(options: Options, dtype: npt.DTypeLike, sign: int = 1, threads: int | 
         compiled = kernel.envelopes(weights, scores, dtype, sign)
         return compiled or climb(weights.astype(np.float64), sign * scores.astype(np.float64), dtype)
 
-    with ThreadPoolExecutor(threads) as pool:
-        steps = list(pool.map(of_block, options.starts))
+    if threads == 1:  # a thread cannot start where memory has run out, and Python would wait for it without end
+        steps = list(map(of_block, options.starts))
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            steps = list(pool.map(of_block, options.starts))
     levels, breakpoints, counts = zip(*steps, strict=True)
     first = np.zeros(options.connections + 1, np.int64)
     np.cumsum(np.concatenate(counts), out=first[1:])

@@ -219,7 +219,7 @@ def shortened(cell: Cell, recipe: Recipe, epochs: int) -> Recipe:
 
 def ending(cell: Cell, epochs: int) -> dict[str, Any]:
     """The settings that let `cell` end after `epochs`."""
-    return {"epochs": epochs} | ({"prune_after": [1]} if SELECTIONS[recipes.rule_of(cell)].prunes else {})
+    return {"epochs": epochs} | ({"prune_after": (1,)} if SELECTIONS[recipes.rule_of(cell)].prunes else {})
 
 
 def by_commit(commit: str, cell: Cell, epochs: int, data_dir: Path) -> Trained:

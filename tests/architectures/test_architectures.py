@@ -50,10 +50,12 @@ def test_vgg19_has_sixteen_normalised_convolutions_and_one_linear_layer():
 
 def rectified_before_pooling(network: nn.Sequential) -> nn.Sequential:
     """The network as the paper writes it: a rectifier after each convolution, before any pooling."""
-    modules = [nn.ReLU() if isinstance(module, nn.ReLU) else module for module in network]
-    for place, module in enumerate(modules):
-        if isinstance(module, nn.MaxPool2d):
-            modules[place : place + 2] = [nn.ReLU(), module]
+    modules: list[nn.Module] = []
+    for module in network:
+        if isinstance(module, nn.ReLU) and isinstance(modules[-1], nn.MaxPool2d):
+            modules.insert(-1, nn.ReLU())
+        else:
+            modules.append(nn.ReLU() if isinstance(module, nn.ReLU) else module)
     return nn.Sequential(*modules)
 
 

@@ -85,7 +85,7 @@ def test_why_names_what_has_changed(tree):
     with edited(tree, *EDITS["greedy selection"][:3]):
         greedy = tree.run("why", f"{CELLS}/greedy/k2/none/seed0.json")
         probabilistic = tree.run("why", f"{CELLS}/probabilistic/k2/none/seed0.json")
-    assert "slotbench.selection.greedy" in greedy.stdout
+    assert "code changed: selection/greedy" in greedy.stdout
     assert "up to date" in probabilistic.stdout
 
 

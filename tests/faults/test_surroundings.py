@@ -113,8 +113,8 @@ def test_a_run_in_a_foreign_locale_a_strange_path_without_home_and_with_settings
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can be another user")
-def test_a_run_by_a_user_without_a_name_and_a_home_is_the_plain_run(tmp_path_factory, plain):
-    """As in a container that a cluster starts under a number."""
+def test_a_run_by_a_user_without_a_name_whose_home_cannot_be_written_to_is_the_plain_run(tmp_path_factory, plain):
+    """As in a container that a cluster starts under a number; Snakemake itself wants HOME to be set."""
     try:
         subprocess.run(["setpriv", f"--reuid={USER}", "--clear-groups", sys.executable, "-c", ""], check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -124,5 +124,5 @@ def test_a_run_by_a_user_without_a_name_and_a_home_is_the_plain_run(tmp_path_fac
         os.chown(path, USER, USER)
     for parent in tree.folder.parents[:2]:
         parent.chmod(parent.stat().st_mode | 0o011)
-    finish(tree, "setpriv", f"--reuid={USER}", "--clear-groups", HOME=None)
+    finish(tree, "setpriv", f"--reuid={USER}", "--clear-groups", HOME="/")
     assert made(tree) == plain

@@ -189,7 +189,7 @@ def recipes_(draw: random.Random, folder: Path) -> None:
     recipe = recipe.model_copy(update={"epochs": min(recipe.epochs, last)})
     out = folder / "trained" / "seed0.json"
     shutil.rmtree(out.parent, ignore_errors=True)
-    train.run(Session(cell, recipe, data(), torch.device("cpu")), out, lambda *_: None)
+    train.run(Session(cell, recipe, data(), torch.device("cpu")), out, lambda *_: None, {})
     records.read(out)
 
 
