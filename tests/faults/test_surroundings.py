@@ -5,6 +5,7 @@ One run of two cells in all of them at once, and its records and report held to 
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -113,16 +114,20 @@ def test_a_run_in_a_foreign_locale_a_strange_path_without_home_and_with_settings
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can be another user")
-def test_a_run_by_a_user_without_a_name_whose_home_cannot_be_written_to_is_the_plain_run(tmp_path_factory, plain):
-    """As in a container that a cluster starts under a number; Snakemake itself wants HOME to be set."""
+def test_a_run_by_a_user_without_a_name_and_a_home_is_the_plain_run(tmp_path_factory, plain):
+    """As in a container that a cluster starts under a number. Snakemake itself asks for a name and for folders."""
+    # May read what root may, since this Python may lie in root's home, and write no more than its own files
+    reads = [f"--{kind}-caps=+dac_read_search" for kind in ("inh", "ambient")]
+    user = ["setpriv", f"--reuid={USER}", "--clear-groups", *reads]
     try:
-        subprocess.run(["setpriv", f"--reuid={USER}", "--clear-groups", sys.executable, "-c", ""], check=True)
+        subprocess.run([*user, "sh", "-c", f"{shlex.quote(sys.executable)} -c ''"], check=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("another user may not run this Python")
     tree = prepared(tmp_path_factory.mktemp("theirs"))
     for path in [tree.folder, *tree.folder.rglob("*")]:
         os.chown(path, USER, USER)
+    folders = {f"XDG_{kind}_HOME": str(tree.folder / ".snakemakes" / kind) for kind in ("CACHE", "CONFIG", "DATA")}
     for parent in tree.folder.parents[:2]:
         parent.chmod(parent.stat().st_mode | 0o011)
-    finish(tree, "setpriv", f"--reuid={USER}", "--clear-groups", HOME="/")
+    finish(tree, *user, HOME=None, LOGNAME="ada", **folders)
     assert made(tree) == plain
