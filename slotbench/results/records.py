@@ -24,6 +24,8 @@ SCHEMA_VERSION: Final = 3
 """The present form of records. A new one needs a migration from this one, in `MIGRATIONS`."""
 MAX_BYTES = 16 * 2**20
 """A larger record is refused unread: the longest real ones have some hundred KiB."""
+BINS = 40
+"""Equal parts of -1 to 1, in the histograms of a layer."""
 MAX_VALUES = 200_000
 """A record of more values is refused unparsed: one of 10,000 epochs, the most there can be, has half as many."""
 
@@ -84,13 +86,13 @@ class Layer(Part):
     """weights of the layer"""
     selected_magnitude: float = Field(ge=0, le=1)
     """mean of abs(selected weight)"""
-    offered_magnitude: float = Field(ge=0, le=1)
+    offered_magnitude: float = Field(gt=0, le=1)
     """mean of abs(option), over all options"""
-    selected: list[float]
+    selected: list[float] = Field(min_length=BINS, max_length=BINS)
     """histogram of the selected weights"""
-    offered: list[float]
+    offered: list[float] = Field(min_length=BINS, max_length=BINS)
     """histogram of all options"""
-    levels: list[float]
+    levels: list[float] = Field(min_length=1)
     """the shares of connections that can reach 1, 2, 3, … of their options at all: the levels of their staircases"""
     bits_of_rank: float = Field(ge=0)
     """entropy of the selected option's rank by value among its connection's options, per connection"""
@@ -127,7 +129,7 @@ class Results(Part):
     """weights of the network, each of which is one connection's"""
     flops_per_epoch: int = Field(ge=0)
     """forward and backward of all training images, by torch's counter"""
-    layers: list[Layer] | None
+    layers: list[Layer] | None = Field(min_length=1)
     """what each layer has selected, from the input on; null for a rule without options"""
 
 

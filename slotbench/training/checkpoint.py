@@ -138,6 +138,12 @@ def like(value: Any) -> type | tuple[type, ...]:
     return (list, tuple) if isinstance(value, list | tuple) else type(value)
 
 
+def trained_by(session: Session) -> set[str]:
+    """What an optimizer's state has for each parameter after an epoch: without it torch's SGD would begin anew."""
+    kept = set(session.optimizer.kept)
+    return kept | {"momentum_buffer"} if session.recipe.momentum and "momentum" not in kept else kept
+
+
 def take_up(session: Session, state: State) -> None:
     """Goes on from `state`. Raises, with the session taken up in part, what the state's content makes torch raise."""
     checked(session, state)
@@ -153,6 +159,9 @@ def take_up(session: Session, state: State) -> None:
     for name, tensor in parts["optimizer"].items():
         number, _, rest = name.partition("/")
         optimizer["state"].setdefault(int(number), {})[rest] = tensor
+    for place, _ in enumerate(session.network.parameters()):
+        if missing := sorted(trained_by(session) - optimizer["state"].get(place, {}).keys()):
+            raise ValueError(f"it lacks {missing[0]} of parameter {place}")
     for group, saved in zip(optimizer["param_groups"], state.rest["groups"], strict=True):
         group |= saved
     session.network.load_state_dict(parts["network"])

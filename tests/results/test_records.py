@@ -59,6 +59,20 @@ def test_what_is_not_a_record_is_refused_in_one_sentence(content, words, tmp_pat
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("selected", []), ("offered", [1.0]), ("levels", []), ("offered_magnitude", 0.0), (None, [])]
+)
+def test_layers_that_say_nothing_are_refused(name, value, tmp_path):
+    content = json.loads(text(SYNTHETIC))
+    if name is None:
+        content["results"]["layers"] = value
+    else:
+        content["results"]["layers"][1][name] = value
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"results\.layers.*train its cell again"):
+        read(tmp_path / "a.json")
+
+
 def test_a_changed_digit_is_found_by_the_checksum(tmp_path):
     path = tmp_path / "a.json"
     write(SYNTHETIC, path)

@@ -53,6 +53,18 @@ def test_numbers_are_those_of_the_record_in_percent(run, tmp_path):
     assert one["changed"] == record["results"]["curves"]["changed"][-1]
 
 
+def test_a_record_whose_curves_are_empty_is_collected_and_what_they_would_tell_is_not_known(run, tmp_path):
+    cell = run.cells()[2]
+    record = synthetic.record(cell)
+    empty = records.Curves(train_loss=[], validation_accuracy=[], changed=[])
+    results = record.results.model_copy(update={"curves": empty, "test": []})
+    records.write(record.model_copy(update={"results": results}), synthetic.path(tmp_path, run, cell))
+    one = row(table.collect(run, tmp_path).cells, cell)
+    assert one["status"] == "done"
+    assert np.isnan(one["changed"])
+    assert pd.isna(one["moved"])
+
+
 def test_the_flops_of_a_finetuned_cell_are_those_of_its_own_epochs(run, tmp_path):
     cell = next(cell for cell in run.cells() if cell.finetune == "e100")
     one = row(table.collect(run, tmp_path).cells, cell)

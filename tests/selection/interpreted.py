@@ -96,7 +96,7 @@ def test_gives_the_same_bits_as_the_compiled_step_of_a_cpu(dtype, settings, monk
 
 @compiled
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("connections", "k"), [(1, 1), (7, 2), (300, 8), (513, 64)])
+@pytest.mark.parametrize(("connections", "k"), [(1, 1), (7, 2), (300, 8), (513, 16), (9, 64)])
 def test_draws_what_the_compiled_draw_of_a_cpu_and_torch_draw(dtype, connections, k):
     weight = nn.Parameter(torch.zeros(connections, dtype=dtype))
     sampler = Probabilistic([weight], k=k, seed=0, lr=30.0, momentum=0.9, weight_decay=1e-3)
@@ -107,7 +107,8 @@ def test_draws_what_the_compiled_draw_of_a_cpu_and_torch_draw(dtype, connections
     options, initial = sampler._drawn[weight]
     b, a = sampler.state[weight]["b"], sampler.a[weight]
     different = set()
-    for seed in (0, 1, -1, 12345, 2**63 - 1, -(2**63)):
+    seeds = (0, 1, -1, 12345, 2**63 - 1, -(2**63))
+    for seed in seeds if k <= 8 else seeds[-2:]:  # the interpreter takes a second for many scores
         drawn = [torch.zeros(connections, dtype=dtype) for _ in range(2)]
         kernel.draw(drawn[0], b, options, initial, a, seed)
         kernel_gpu.draw(drawn[1], b, options, initial, a, seed)

@@ -11,11 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from slotbench.results import records
 from slotbench.selection.greedy import Greedy
 from slotbench.selection.probabilistic import Probabilistic
 from slotbench.selection.shared import SharedByLayer, SharedByNetwork
 from slotbench.selection.slots import Slots
 from slotbench.training import layer_statistics
+
+
+def test_histograms_have_as_many_parts_as_a_record_takes():
+    assert layer_statistics.BINS == records.BINS
 
 
 def trained(rule: type[Slots], k: int, seed: int, channels_last: bool = False, **settings) -> Slots:

@@ -14,6 +14,7 @@ from slotbench.cells import Cell
 from slotbench.data import batches, sources
 from slotbench.errors import InputError
 from slotbench.results.records import Record, read, weights_path
+from slotbench.selection import SELECTIONS
 from slotbench.selection.options import draw
 from slotbench.training import checkpoint, session
 from slotbench.training.train import going_on, train_cell
@@ -363,6 +364,25 @@ def test_a_state_with_a_right_hash_and_wrong_content_is_passed_over(tmp_path, da
         checkpoint.write(wrong(newest, harm), folder)
         assert going_on(begin, out)[0].epoch == older.epoch, harm
         assert "going on from before it" in capfd.readouterr().err, harm
+
+
+@pytest.mark.parametrize("selection", sorted(SELECTIONS))
+def test_a_state_that_lacks_any_part_is_refused_and_a_whole_one_goes_on_to_the_same_bits(selection, data):
+    one, cpu = cell(selection, 3 if SELECTIONS[selection].has_options else 1), torch.device("cpu")
+    loaded = batches.load("digits", data, cpu)
+    trained, going = (session.Session(one, recipes.of(one), loaded, cpu) for _ in range(2))
+    trained.train_epoch()
+    trained.evaluate()
+    state = checkpoint.state_of(trained, {}, {}, 0.0)
+    for name in state.tensors:
+        rest = {other: tensor for other, tensor in state.tensors.items() if other != name}
+        with pytest.raises((ValueError, RuntimeError)):
+            checkpoint.take_up(going, state._replace(tensors=rest))
+    checkpoint.take_up(going, state)
+    for each in (trained, going):
+        each.train_epoch()
+    weights = zip(trained.weights().values(), going.weights().values(), strict=True)
+    assert all(torch.equal(weight, other) for weight, other in weights)
 
 
 def test_a_record_says_what_else_decides_bits(tmp_path, data):
