@@ -392,12 +392,12 @@ def _numbers(record: records.Record) -> dict[str, Any]:
 
 def _of_layers(layers: list[records.Layer] | None) -> dict[str, Any]:
     """What the layers select, in the table's numbers; nothing for a rule without options."""
-    if not layers:
+    if layers is None:
         return {}
     connections = [layer.connections for layer in layers]
     levels = [sum(count * share for count, share in enumerate(layer.levels, 1)) for layer in layers]
     return {
-        "magnitude": min(layer.selected_magnitude / (layer.offered_magnitude or math.nan) for layer in layers),
+        "magnitude": min(layer.selected_magnitude / layer.offered_magnitude for layer in layers),
         "levels": float(np.average(levels, weights=connections)),
         "bits_of_rank": float(np.average([layer.bits_of_rank for layer in layers], weights=connections)),
         "bits_of_move": float(np.average([layer.bits_of_move for layer in layers], weights=connections)),
