@@ -61,12 +61,12 @@ def main() -> None:
     rows = []
     for architecture in chosen.architecture:
         for k in chosen.k:
-            found: dict[str, list[tuple[float, int]]] = {"drawing": [], "building": []}
+            costs: dict[str, list[tuple[float, int]]] = {"drawing": [], "building": []}
             for _ in range(chosen.repeats):
                 for task in (drawing, building):
                     with ProcessPoolExecutor(1, get_context("spawn")) as process:
-                        found[task.__name__].append(process.submit(task, architecture, k).result())
-            draws, builds = (statistics.median(seconds for seconds, _ in times) for times in found.values())
+                        costs[task.__name__].append(process.submit(task, architecture, k).result())
+            draws, builds = (statistics.median(seconds for seconds, _ in times) for times in costs.values())
             rows.append(
                 {
                     "architecture": architecture,
@@ -74,7 +74,7 @@ def main() -> None:
                     "seconds_drawing": round(draws, 2),
                     "seconds_building": round(builds, 2),
                     "ratio_to_drawing": round(builds / draws, 2),
-                    "peak_gb": round(max(peak for _, peak in found["building"]) / 1e9, 2),
+                    "peak_gb": round(max(peak for _, peak in costs["building"]) / 1e9, 2),
                     "device": device_name(torch.device("cpu")),
                     "torch": torch.__version__,
                 }

@@ -70,10 +70,10 @@ class Clock:
 
         def read(split: batches.Split) -> dict[str, float]:
             began = time.perf_counter()
-            found = accuracies(split)
+            accuracy = accuracies(split)
             what = "validation" if split is session.data.validation else "test set"
             self.seconds[what] += time.perf_counter() - began
-            return found
+            return accuracy
 
         session.optimizer.zero_grad = stop
         session.accuracies = read
@@ -98,12 +98,12 @@ def cells(epochs: int, data: batches.Data, device: torch.device) -> dict[str, fl
             session.evaluate()
             state_of(session, {}, {}, 0.0)
             spent[name] += time.perf_counter() - began
-    found = {f"{name}, {epochs} epochs, all included": making[name] + spent[name] for name in CELLS}
+    measured = {f"{name}, {epochs} epochs, all included": making[name] + spent[name] for name in CELLS}
     for name in CELLS:
-        found |= {f"{name}, epochs": spent[name]} | {
+        measured |= {f"{name}, epochs": spent[name]} | {
             f"{name}, {part}": seconds for part, seconds in clocks[name].seconds.items()
         }
-    return found
+    return measured
 
 
 def process_seconds(command: list[str]) -> float:
@@ -126,7 +126,7 @@ def starts(repeats: int, data_dir: Path) -> dict[str, float]:
     for _ in range(repeats):
         for name, command in processes.items():
             times[name].append(process_seconds(command))
-    return {name: statistics.median(found) for name, found in times.items()}
+    return {name: statistics.median(measured) for name, measured in times.items()}
 
 
 def some_epochs(threads: int, epochs: int, data_dir: Path, number: int) -> tuple[float, float]:
@@ -158,26 +158,26 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     device = prepare(1)
-    found = cells(chosen.epochs, batches.load("mnist", chosen.data_dir, device), device)
-    found |= starts(chosen.repeats, chosen.data_dir)
-    plain, greedy = (found[f"{name}, {chosen.epochs} epochs, all included"] for name in CELLS)
+    measured = cells(chosen.epochs, batches.load("mnist", chosen.data_dir, device), device)
+    measured |= starts(chosen.repeats, chosen.data_dir)
+    plain, greedy = (measured[f"{name}, {chosen.epochs} epochs, all included"] for name in CELLS)
     ratios = {"cell, greedy over plain": greedy / plain}
     for name in CELLS:
-        steps = found[f"{name}, steps"]
+        steps = measured[f"{name}, steps"]
         ratios |= {
-            f"epoch over its steps, {name}": found[f"{name}, epochs"] / steps,
+            f"epoch over its steps, {name}": measured[f"{name}, epochs"] / steps,
             f"steps and readings of accuracy over steps, {name}": sum(
-                found[f"{name}, {part}"] / steps for part in ("steps", "validation", "test set")
+                measured[f"{name}, {part}"] / steps for part in ("steps", "validation", "test set")
             ),
         }
-    ratios["first step over import torch"] = found["slotbench train, to its first step"] / found["import torch"]
+    ratios["first step over import torch"] = measured["slotbench train, to its first step"] / measured["import torch"]
     hourly: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(chosen.repeats):
         for threads, rates in hourly.items():
             at_once = max(1, (os.cpu_count() or 1) // threads)
             rates.append(cells_an_hour(threads, at_once, 5, chosen.data_dir))
     where = {"device": device_name(device), "processors": os.cpu_count(), "torch": torch.__version__}
-    rows = [{"what": name, "seconds": round(value, 3), **where} for name, value in found.items()]
+    rows = [{"what": name, "seconds": round(value, 3), **where} for name, value in measured.items()]
     rows += [{"what": name, "ratio": round(value, 3), **where} for name, value in ratios.items()]
     for threads, rates in hourly.items():
         what = f"cells an hour, {threads} thread{'s' * (threads > 1)} a cell"

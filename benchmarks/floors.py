@@ -52,8 +52,8 @@ def flops_a_second(architecture: str) -> float:
 
 
 def bytes_a_second(connections: int) -> float:
-    one, other = torch.rand(connections), torch.rand(connections)
-    return 12 * connections / seconds(lambda: one.add_(other))
+    first, other = torch.rand(connections), torch.rand(connections)
+    return 12 * connections / seconds(lambda: first.add_(other))
 
 
 def main() -> None:

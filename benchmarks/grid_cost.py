@@ -103,7 +103,7 @@ class Cost:
 
 
 def median(costs: list[Cost]) -> Cost:
-    return Cost(*(statistics.median(getattr(one, name) for one in costs) for name in ("wall", "cpu", "memory")))
+    return Cost(*(statistics.median(getattr(cost, name) for cost in costs) for name in ("wall", "cpu", "memory")))
 
 
 class Copy(Tree):
@@ -186,11 +186,11 @@ def main() -> None:
         table.add_row(what, f"{wall:.2f} {unit}", f"{cpu:.2f} {unit}")
     Console(width=max(140, Console().width)).print(table)  # a line a row, in a file too
     if chosen.json:
-        found = [
+        entries = [
             {"what": what, "unit": unit, "wall": round(wall, 3), "cpu": round(cpu, 3), "device": device}
             for what, unit, wall, cpu in rows
         ]
-        chosen.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        chosen.json.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

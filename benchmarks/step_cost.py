@@ -121,17 +121,17 @@ class Contender:
         """Of the training state, the weight itself and its gradient left out, options and breakpoints counted."""
         held = {}
         waiting: list = [self.optimizer]
-        skip = {id(one) for weight in self.network.parameters() for one in (weight, weight.grad)}
+        skip = {id(tensor) for weight in self.network.parameters() for tensor in (weight, weight.grad)}
         while waiting:
-            one = waiting.pop()
-            if isinstance(one, torch.Tensor) and id(one) not in skip:
-                held[one.untyped_storage().data_ptr()] = one.untyped_storage().nbytes()
-            elif isinstance(one, dict):
-                waiting += [*one.keys(), *one.values()]
-            elif isinstance(one, list | tuple):
-                waiting += one
-            elif isinstance(one, torch.optim.Optimizer | Textbook):
-                waiting.append(vars(one))
+            value = waiting.pop()
+            if isinstance(value, torch.Tensor) and id(value) not in skip:
+                held[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+            elif isinstance(value, dict):
+                waiting += [*value.keys(), *value.values()]
+            elif isinstance(value, list | tuple):
+                waiting += value
+            elif isinstance(value, torch.optim.Optimizer | Textbook):
+                waiting.append(vars(value))
         weights = {weight.untyped_storage().data_ptr() for weight in self.network.parameters()}
         return sum(size for place, size in held.items() if place not in weights) / self.connections
 
@@ -144,25 +144,25 @@ def contenders(
     precision: Precision = "float32",
     padding: Sequence[int] = (1, 1, 1),
 ) -> list[Contender]:
-    def one(selection: str, k: int, compiled: bool = True, row_major: bool = False) -> Contender:
+    def contender(selection: str, k: int, compiled: bool = True, row_major: bool = False) -> Contender:
         return Contender(architecture, selection, k, batch, device, compiled, precision, padding, row_major)
 
-    found = [one("plain", 1)]
+    contenders = [contender("plain", 1)]
     if architecture != "lenet":
-        found.append(one("plain", 1, row_major=True))
-    connections = found[0].connections
-    compiled = found[0].compiled_by != "torch"
+        contenders.append(contender("plain", 1, row_major=True))
+    connections = contenders[0].connections
+    compiled = contenders[0].compiled_by != "torch"
     for k in ks:
-        found += [one("greedy", k)] if compiled else []
+        contenders += [contender("greedy", k)] if compiled else []
         if precision != "float32":
             continue
-        found.append(one("greedy", k, compiled=False))
+        contenders.append(contender("greedy", k, compiled=False))
         if 16 * k * connections < TEXTBOOK_BYTES:
-            found.append(one("textbook", k))
+            contenders.append(contender("textbook", k))
         if k == 8 and architecture == "lenet":
-            found += [one("probabilistic", k)] if compiled else []
-            found += [one("probabilistic", k, compiled=False), one("textbook-probabilistic", k)]
-    return found
+            contenders += [contender("probabilistic", k)] if compiled else []
+            contenders += [contender("probabilistic", k, compiled=False), contender("textbook-probabilistic", k)]
+    return contenders
 
 
 def fastest(task: Callable[[], object], device: torch.device) -> float:
@@ -221,33 +221,36 @@ def measure(
             contender.turn(max(1, (2 if "textbook" in contender.selection else 20) * 250_000 // contender.connections))
     plain = running[0].milliseconds()
     textbook = {
-        (one.selection.removeprefix("textbook-").replace("textbook", "greedy"), one.k): one.milliseconds()
-        for one in running
-        if one.selection.startswith("textbook")
+        (
+            contender.selection.removeprefix("textbook-").replace("textbook", "greedy"),
+            contender.k,
+        ): contender.milliseconds()
+        for contender in running
+        if contender.selection.startswith("textbook")
     }
     return [
         {
             "architecture": architecture,
-            "selection": one.selection,
-            "path": one.path,
+            "selection": contender.selection,
+            "path": contender.path,
             "precision": precision,
             "padding": list(padding) if architecture.startswith("conv") else None,
-            "k": one.k,
+            "k": contender.k,
             "batch": batch,
             "device": device_name(device),
             "threads": torch.get_num_threads(),
-            "ms_per_step": round(one.milliseconds(), 3),
-            "floor_ms": round(floor[one.selection], 3) if one.selection in floor else None,
-            "ratio_to_plain": round(one.milliseconds() / plain, 3),
-            "ratio_to_textbook": round(one.milliseconds() / textbook[one.selection, one.k], 4)
-            if (one.selection, one.k) in textbook
+            "ms_per_step": round(contender.milliseconds(), 3),
+            "floor_ms": round(floor[contender.selection], 3) if contender.selection in floor else None,
+            "ratio_to_plain": round(contender.milliseconds() / plain, 3),
+            "ratio_to_textbook": round(contender.milliseconds() / textbook[contender.selection, contender.k], 4)
+            if (contender.selection, contender.k) in textbook
             else None,
-            "bytes_per_connection": round(one.bytes_per_connection(), 1),
-            "turns": len(one.turns),
+            "bytes_per_connection": round(contender.bytes_per_connection(), 1),
+            "turns": len(contender.turns),
             "torch": torch.__version__,
             "python": platform.python_version(),
         }
-        for one in running
+        for contender in running
     ]
 
 

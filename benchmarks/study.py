@@ -33,10 +33,10 @@ def rows() -> list[dict]:
     tables = [read(RESULTS / run).cells.query(f"{CELLS} and finetune == 'none'") for run in ("reference", "study")]
     cells = pd.concat(tables).query("status == 'done'")
     paper = published.values().query(CELLS).set_index("k")["mean"]
-    found = []
+    lines = []
     own = cells[cells["recipe"] == "authors-code"].set_index(["k", "seed"])["test_accuracy"]
-    for one in summary(cells, ["k", "recipe"]).to_dict("records"):
-        chosen = cells[cells["k"].eq(one["k"]) & cells["recipe"].eq(one["recipe"])]
+    for point in summary(cells, ["k", "recipe"]).to_dict("records"):
+        chosen = cells[cells["k"].eq(point["k"]) & cells["recipe"].eq(point["recipe"])]
         paths = chosen["record"]
         made = pd.DataFrame(
             {
@@ -46,21 +46,21 @@ def rows() -> list[dict]:
             }
             for record in (records.read(RESULTS / path) for path in paths)
         ).mean()
-        found.append(
+        lines.append(
             {
-                "k": one["k"],
-                "recipe": one["recipe"],
-                "epochs": one["epochs"],
-                "n": one["n"],
-                "test_accuracy": str(Number(one["mean"], one["half"])),
-                "distance": str(Number(one["mean"] - paper[one["k"]], signed=True)),
+                "k": point["k"],
+                "recipe": point["recipe"],
+                "epochs": point["epochs"],
+                "n": point["n"],
+                "test_accuracy": str(Number(point["mean"], point["half"])),
+                "distance": str(Number(point["mean"] - paper[point["k"]], signed=True)),
                 "change": change(chosen.set_index(["k", "seed"])["test_accuracy"], own),
                 "at_the_last_epoch": str(Number(made["last"])),
                 "highest_reading": str(Number(made["highest"])),
                 "training_loss": str(Number(made["loss"], places=4)),
             }
         )
-    return found
+    return lines
 
 
 def authors_code() -> list[dict]:
@@ -94,13 +94,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
-    found = rows()
-    table = Table(*found[0])
-    for row in found:
+    lines = rows()
+    table = Table(*lines[0])
+    for row in lines:
         table.add_row(*map(str, row.values()))
     Console(width=max(140, Console().width)).print(table)
     if chosen.json:
-        for path, content in ((chosen.json, found), (chosen.json.with_name("authors-code.json"), authors_code())):
+        for path, content in ((chosen.json, lines), (chosen.json.with_name("authors-code.json"), authors_code())):
             path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -26,8 +26,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         ["---"] * len(columns),
         *([shown(row.get(key)) for key in columns] for row in rows),
     ]
-    said = "; ".join(f"{key.replace('_', ' ')} {shown(value)}" for key, value in same.items())
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + (f"\n\n{said}\n" if said else "\n")
+    words = "; ".join(f"{key.replace('_', ' ')} {shown(value)}" for key, value in same.items())
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + (f"\n\n{words}\n" if words else "\n")
 
 
 def shown(value: Any) -> str:
@@ -37,9 +37,9 @@ def shown(value: Any) -> str:
 def filled(page: str) -> str:
     """A page with its tables as they have been measured."""
 
-    def measured(found: re.Match[str]) -> str:
-        rows = json.loads((ROOT / "benchmarks" / f"{found['name']}.json").read_text(encoding="utf-8"))
-        return found["name"] + found["mark"] + table(rows)
+    def measured(match: re.Match[str]) -> str:
+        rows = json.loads((ROOT / "benchmarks" / f"{match['name']}.json").read_text(encoding="utf-8"))
+        return match["name"] + match["mark"] + table(rows)
 
     return MARKED.sub(measured, page)
 

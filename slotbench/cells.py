@@ -91,7 +91,7 @@ class Cell:
             raise InputError(f"finetune '{self.finetune}': selection '{self.selection}' cannot be finetuned")
         dataset, architecture = DATASETS[self.dataset], ARCHITECTURES[self.architecture]
         if dataset.shape != architecture.input_shape:
-            fitting = [name for name, one in ARCHITECTURES.items() if one.input_shape == dataset.shape]
+            fitting = [name for name, entry in ARCHITECTURES.items() if entry.input_shape == dataset.shape]
             raise InputError(
                 f"architecture '{self.architecture}': takes images of shape {architecture.input_shape}, but "
                 f"dataset '{self.dataset}' has {dataset.shape}; for it choose {' or '.join(fitting)}"

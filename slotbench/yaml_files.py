@@ -184,7 +184,7 @@ def validated(document: Document, model: type[Model], parts: dict[str, type[Base
 def _first(error: ValidationError, model: type[BaseModel], parts: dict[str, type[BaseModel]]) -> Mistake:
     """The first of a validation's complaints; an unknown key before what is missing because of it."""
     problems = error.errors(include_url=False, include_context=False)
-    problem = min(problems, key=lambda one: one["type"] != "extra_forbidden")
+    problem = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
     place, kind = problem["loc"], problem["type"]
     names = [step for step in place if isinstance(step, str)]
     if kind == "extra_forbidden":

@@ -19,7 +19,7 @@ def test_pairs_differ_in_precision_alone():
     for cell in CELLS:
         if "bf16" in cell.recipe:
             (twin,) = [other for other in CELLS if str(other) == str(cell).replace("-bf16", "", 1)]
-            ours, theirs = (recipes.of(one).model_dump() for one in (cell, twin))
+            ours, theirs = (recipes.of(each).model_dump() for each in (cell, twin))
             assert (ours.pop("precision"), theirs.pop("precision")) == ("bf16", "float32")
             assert ours == theirs
     assert len(CELLS) == 2 * (2 * 5 + 2 * 3)

@@ -334,7 +334,9 @@ def test_every_link_leads_somewhere(page):
         assert target.exists(), address
         if anchor:
             headings = re.findall(r"^#+ (.+)$", target.read_text(), re.M)
-            assert anchor in {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}, address
+            assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, (
+                address
+            )
 
 
 def test_files_and_tests_that_the_pages_name_are_there():

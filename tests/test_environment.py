@@ -19,12 +19,16 @@ PIP_ONLY = {"triton"}  # which conda-forge's pytorch brings where it is of use
 
 def conda() -> dict[str, Requirement]:
     listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    return {one.name: one for one in map(Requirement, (line for line in listed if isinstance(line, str)))}
+    return {package.name: package for package in map(Requirement, (line for line in listed if isinstance(line, str)))}
 
 
 def test_conda_installs_the_packages_that_pip_does_within_the_same_bounds():
-    wanted = {CONDA_NAMES.get(one.name, one.name): one.specifier for one in REQUIRED if one.name not in PIP_ONLY}
-    offered = {name: one.specifier for name, one in conda().items() if name not in CONDA_ONLY}
+    wanted = {
+        CONDA_NAMES.get(package.name, package.name): package.specifier
+        for package in REQUIRED
+        if package.name not in PIP_ONLY
+    }
+    offered = {name: package.specifier for name, package in conda().items() if name not in CONDA_ONLY}
     assert offered == wanted
 
 

@@ -114,7 +114,7 @@ def test_a_record_or_note_that_is_none_is_told_and_not_waited_for(tmp_path, plac
     placed(path.with_name(f"{path.name}.failed"))
     (row,) = table.collect(run, tmp_path).cells.to_dict("records")
     assert "seed0.json.failed: " in row["problem"]
-    assert "seed0.json.failed: " in status.state_of(CELL, path, None).said
+    assert "seed0.json.failed: " in status.state_of(CELL, path, None).note
 
 
 def test_a_lock_that_is_none_is_refused_and_not_waited_for(tmp_path, placed):

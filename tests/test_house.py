@@ -154,3 +154,22 @@ def test_a_published_schema_describes_every_field(path: Path) -> None:
         assert model.get("description"), model["title"]
         bare = [name for name, field in model["properties"].items() if not field.get("description")]
         assert not bare, f"{model['title']}: {', '.join(bare)}"
+
+
+VAGUE = {"one", "some", "said", "found"}
+FINGERPRINTED = {"data/batches.py", "selection/kernel.py", "selection/rule.py", "training/device.py"}
+"""Modules of slotbench with such a name, which is part of the fingerprints of committed records: it goes with the next
+change that has these records vouched for."""
+
+
+@pytest.mark.parametrize("folder", ["slotbench", "tests", "benchmarks", "docs/site"])
+def test_a_variable_says_what_it_holds(folder: str) -> None:
+    vague = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = node.arg if isinstance(node, ast.arg) else ""
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                name = node.id
+            if name in VAGUE and str(path.relative_to(ROOT / folder)) not in FINGERPRINTED:
+                vague.append(f"{path.relative_to(ROOT)}:{node.lineno}: {name}")  # type: ignore[attr-defined]
+    assert not vague, "\n".join(vague)

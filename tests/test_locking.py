@@ -49,7 +49,7 @@ class Holder:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
-    def said(self) -> str:
+    def told(self) -> str:
         return self.process.stderr.readline()
 
     def held(self) -> bool:
@@ -77,7 +77,7 @@ def test_the_second_waits_for_the_first_by_name_and_takes_over_when_it_is_killed
     assert first.held()
     assert locking.holder(path).startswith(f"process {first.process.pid} on ")
     second = Holder(path)
-    assert second.said().startswith(f"slotbench: waiting for process {first.process.pid} on ")
+    assert second.told().startswith(f"slotbench: waiting for process {first.process.pid} on ")
     assert first.kill() == ""
     assert second.held()
     second.kill()
@@ -91,12 +91,12 @@ def test_where_a_file_system_has_no_locks_processes_of_one_machine_wait_for_each
     variables = {"LD_PRELOAD": str(library), "NO_LOCKS_BELOW": str(tmp_path), "NO_LOCKS_ERROR": str(error)}
     path = tmp_path / "lock"
     first = Holder(path, **variables)
-    sentence = first.said()
+    sentence = first.told()
     assert sentence.startswith(f"slotbench: {path}: its file system offers no locks ({os.strerror(error)}); only ")
     assert first.held()
     second = Holder(path, **variables)
-    assert second.said() == sentence
-    assert second.said().startswith(f"slotbench: waiting for process {first.process.pid} on ")
+    assert second.told() == sentence
+    assert second.told().startswith(f"slotbench: waiting for process {first.process.pid} on ")
     code = f"from pathlib import Path; from slotbench.locking import holder; print(holder(Path({str(path)!r})))"
     seen = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | variables, capture_output=True, text=True, check=True

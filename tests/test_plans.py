@@ -36,10 +36,10 @@ def test_a_record_that_is_gone_is_trained_again_parents_and_finetuned_ones_too(f
 def test_a_job_says_why_in_snakemakes_own_words(finished):
     code = finished.folder / "slotbench" / "selection" / "probabilistic.py"
     code.write_text(code.read_text(encoding="utf-8") + "\n\nCHANGED = 1\n", encoding="utf-8")
-    said = finished.snakemake("-n", *QUICK)
+    done = finished.snakemake("-n", *QUICK)
     cell = Cell("quick", "digits", "lenet", "probabilistic", 2, "none", 0)
-    assert f": train quick/{cell} (code changed: selection/probabilistic)" in said.stdout + said.stderr
-    assert "Forced execution" not in said.stdout + said.stderr
+    assert f": train quick/{cell} (code changed: selection/probabilistic)" in done.stdout + done.stderr
+    assert "Forced execution" not in done.stdout + done.stderr
 
 
 def test_without_its_checkpoint_a_parent_is_trained_for_a_child_that_is_due(finished):
@@ -47,8 +47,8 @@ def test_without_its_checkpoint_a_parent_is_trained_for_a_child_that_is_due(fini
     for path in finished.folder.rglob("*.safetensors"):
         path.unlink()
     assert finished.trained(*QUICK) == {GREEDY, FINETUNED}
-    said = finished.snakemake("-n", *QUICK)
-    assert f"train quick/{GREEDY} (checkpoint e4 is not there" in said.stdout + said.stderr
+    done = finished.snakemake("-n", *QUICK)
+    assert f"train quick/{GREEDY} (checkpoint e4 is not there" in done.stdout + done.stderr
 
 
 def test_seed_0_of_every_comparison_comes_first(tmp_path):

@@ -36,8 +36,8 @@ def test_every_cell_that_can_be_named_has_every_hyper_parameter():
             for dataset, entry in DATASETS.items():
                 for selection, rule in SELECTIONS.items():
                     if entry.shape == architecture.input_shape:
-                        one = Cell(recipe, dataset, name, selection, 8 if rule.has_options else 1, "none", 0)
-                        assert recipes.of(one.checked()).epochs >= 100
+                        target = Cell(recipe, dataset, name, selection, 8 if rule.has_options else 1, "none", 0)
+                        assert recipes.of(target.checked()).epochs >= 100
 
 
 @pytest.mark.parametrize(
@@ -195,15 +195,15 @@ def test_a_finetuned_cell_leaves_the_settings_of_its_rule_behind(folder, monkeyp
 
 
 def test_a_record_without_a_setting_counts_as_having_its_default():
-    one = cell("authors-code", selection="edge-popup", k=1)
-    recorded = recipes.of(one).model_dump(mode="json")
-    assert recipes.differences(one, recorded) == []
+    target = cell("authors-code", selection="edge-popup", k=1)
+    recorded = recipes.of(target).model_dump(mode="json")
+    assert recipes.differences(target, recorded) == []
     older = {name: value for name, value in recorded.items() if name != "kept"} | {"prune_after": [], "pruned": 0.8}
-    assert recipes.differences(one, older) == []
-    assert recipes.differences(one, recorded | {"kept": 0.3}) == [("kept", 0.3, 0.5)]
-    assert recipes.differences(one, {name: value for name, value in recorded.items() if name != "batch"}) == []
-    assert recipes.differences(one, recorded | {"batch": 64}) == [("batch", 64, 128)]
-    assert recipes.differences(one, {}) != []
+    assert recipes.differences(target, older) == []
+    assert recipes.differences(target, recorded | {"kept": 0.3}) == [("kept", 0.3, 0.5)]
+    assert recipes.differences(target, {name: value for name, value in recorded.items() if name != "batch"}) == []
+    assert recipes.differences(target, recorded | {"batch": 64}) == [("batch", 64, 128)]
+    assert recipes.differences(target, {}) != []
 
 
 @pytest.mark.parametrize("name", ["paper", "authors-code"])

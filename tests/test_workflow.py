@@ -7,6 +7,7 @@ import re
 import shutil
 
 import pytest
+import yaml
 
 from slotbench import config
 from slotbench.cells import Cell
@@ -174,11 +175,11 @@ def test_a_finished_run_is_reported_once(finished):
     done = finished.snakemake(*QUICK, "--report", page.name)
     assert done.returncode == 0, done.stderr
     text = page.read_text()
-    said = json.loads((finished.folder / "report" / "quick" / "captions.json").read_text())
-    assert said["figures"].keys() == {
+    captions = json.loads((finished.folder / "report" / "quick" / "captions.json").read_text())
+    assert captions["figures"].keys() == {
         path.stem for path in (finished.folder / "report" / "quick" / "figures").glob("*.svg")
     }
-    for kind in said.values():
+    for kind in captions.values():
         for name, caption in kind.items():
             assert f'"{name}"' in text
             first = re.match(r"[\w ,]+", caption)[0]
@@ -235,15 +236,34 @@ def test_the_cells_beside_a_failing_one_are_trained_and_reported(tree):
 def test_a_part_of_a_run_is_planned_as_docs_cluster_says(tree):
     """Each batch is a part of the cells, and together they are all; the command is the page's own."""
     page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
-    option, part, parts = re.search(r"`(--batch \w+=)(\d+)/(\d+)`", page).groups()
+    target, batch, part, parts = re.search(r"`snakemake (\w+) (--batch \w+=)(\d+)/(\d+)`", page).groups()
     assert (part, parts) == ("1", "10")
-    planned = [tree.trained(*QUICK, *f"{option}{number}/2".split()) for number in (1, 2)]
-    assert planned[0] < set(CELLS)
-    assert planned[0] | planned[1] == set(CELLS)
+    first = tree.trained(target, *QUICK, *f"{batch}1/2".split())
+    assert first < set(CELLS)
+    tree.finish(first)
+    last = tree.trained(target, *QUICK, *f"{batch}2/2".split())
+    assert last < set(CELLS)
+    assert first | last == set(CELLS)
 
 
-def test_local_cells_together_ask_for_no_more_memory_than_the_machine_has(tree):
-    done = tree.snakemake("-n", *QUICK, "--cores", "64")
-    assert f"mem_mb={resources.machine_mb()}" in done.stdout + done.stderr
-    done = tree.snakemake("-n", *QUICK, "--resources", "mem_mb=12345")
-    assert "mem_mb=12345" in done.stdout + done.stderr
+@pytest.mark.parametrize("limit", [None, 12345])
+def test_local_cells_together_ask_for_no_more_memory_than_the_machine_has(tree, limit):
+    """What Snakemake says that it hands out, before it fetches the data; a dry run does not say."""
+    own = () if limit is None else ("--resources", f"mem_mb={limit}")
+    done = tree.snakemake(*QUICK, "--cores", "64", "--until", "fetch", *own)
+    assert done.returncode == 0, done.stderr
+    (provided,) = re.findall(r"^Provided resources: (.*)", done.stdout + done.stderr, re.M)
+    assert re.findall(r"\d+", provided) == [str(limit or resources.machine_mb())]
+
+
+def test_the_catalogue_s_snakefile_is_the_workflow(tree):
+    """Snakemake's catalogue looks for workflow/Snakefile, and for how to run it."""
+    assert tree.trained("--snakefile", "workflow/Snakefile", *QUICK) == set(CELLS)
+    catalogue = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))
+    flags = catalogue["usage"]["mandatory-flags"]["flags"].split()
+    assert tree.trained(*flags) == set(CELLS)
+
+
+def test_snakemake_s_own_lint_has_nothing_to_say(tree):
+    done = tree.snakemake("--lint", *QUICK)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -39,7 +39,7 @@ def machine_mb() -> int:
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
             group = Path(line.split(":", 2)[2].lstrip("/"))
-            groups |= {str(one / "memory.max") for one in (group, *group.parents)}
+            groups |= {str(place / "memory.max") for place in (group, *group.parents)}
     for name in groups:
         with suppress(OSError, ValueError):  # "max": no limit
             limits.append(int(Path("/sys/fs/cgroup", name).read_text(encoding="ascii")))

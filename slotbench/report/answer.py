@@ -45,7 +45,7 @@ def kind_of_all(group: Sequence[Verdict]) -> str:
     if first.verdict != UNDECIDED or not each:
         return kind(first)
     kinds = {kind(verdict) for verdict in each}
-    return WHERE_RUN if kinds == {REPRODUCED} else next(one for one in (TOO_CLOSE, OPEN) if one in {*kinds, OPEN})
+    return WHERE_RUN if kinds == {REPRODUCED} else next(word for word in (TOO_CLOSE, OPEN) if word in {*kinds, OPEN})
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,15 @@ def sentence(verdicts: Sequence[Verdict], claims: Claims) -> str:
         reasons = Counter(verdict.reason for verdict in verdicts if verdict.reason)
         return "No claim of the paper is decided by this run: " + next(iter(reasons), "none of its cells is done") + "."
     labels = {name: names.network(dataset, name) for name, dataset in whole.networks.items()}
-    said = [f"On {labels[name].replace(' on ', ' and ')} {_told(counts[name])}." for name in run]
+    sentences = [f"On {labels[name].replace(' on ', ' and ')} {_told(counts[name])}." for name in run]
     rest = [name for name in whole.networks if name not in run]
     if rest:
         alone = sum(kind_of_all(group) == NOT_RUN for group in grouped(verdicts))
-        said.append(
+        sentences.append(
             f"Of {_listed([labels[name] for name in rest])} no network has been trained: {alone} claims are about them "
             "alone, and what the paper says of all its networks is open."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _told(counts: Counter[str]) -> str:
@@ -120,11 +120,11 @@ def why(verdict: Verdict, study: pd.DataFrame) -> str:
     if kind(verdict) == TOO_CLOSE:
         half = (verdict.high - verdict.low) / 2
         more = math.ceil(verdict.n * (half / abs(gap)) ** 2) if gap else 0
-        said = f"The mean is {_signed(gap)} from the margin, and its interval reaches past it on either side"
+        text = f"The mean is {_signed(gap)} from the margin, and its interval reaches past it on either side"
         enough = verdict.n < more <= 100
-        return said + (f"; about {more} seeds would tell, if the mean stayed." if enough else ".") + _by(verdict, study)
-    said = f"The mean is {_signed(gap)} from the margin, and all of its interval lies on the wrong side."
-    return said + _by(verdict, study)
+        return text + (f"; about {more} seeds would tell, if the mean stayed." if enough else ".") + _by(verdict, study)
+    text = f"The mean is {_signed(gap)} from the margin, and all of its interval lies on the wrong side."
+    return text + _by(verdict, study)
 
 
 def _by(verdict: Verdict, study: pd.DataFrame) -> str:
@@ -141,8 +141,8 @@ def _by(verdict: Verdict, study: pd.DataFrame) -> str:
     reached = means[means["mean"] >= verdict.margin]
     if reached.empty:
         return " No setting of the recipe that the study changed reaches the margin."
-    found = ", ".join(f"{row['recipe']} {row['mean']:.2f} (n = {row['n']})" for row in reached.to_dict("records"))
-    return f" With other settings of the recipe the study does reach the margin: {found} %."
+    recipes = ", ".join(f"{row['recipe']} {row['mean']:.2f} (n = {row['n']})" for row in reached.to_dict("records"))
+    return f" With other settings of the recipe the study does reach the margin: {recipes} %."
 
 
 def _signed(value: float) -> str:

@@ -42,8 +42,8 @@ def address(cell: Cell) -> str:
 def commands(cell: Cell) -> list[str]:
     """What a person types to train exactly this cell by hand, and first the cell that it starts from."""
 
-    def train(one: Cell, out: str, *more: str) -> str:
-        axes = {axis: str(value) for axis, value in one.__dict__.items() if axis != "finetune"}
+    def train(target: Cell, out: str, *more: str) -> str:
+        axes = {axis: str(value) for axis, value in target.__dict__.items() if axis != "finetune"}
         words = ["slotbench", "train", *(word for axis, value in axes.items() for word in (f"--{axis}", value))]
         return shlex.join([*words, *more, "--out", out])
 
@@ -97,17 +97,17 @@ def panel(cell: Cell, row: dict[Any, Any], record: records.Record | None, link: 
     }
     if record is None:
         return shown
-    found, made_by = record.results, record.provenance
-    curves = {name: [_short(value) for value in values] for name, values in found.curves.model_dump().items()}
+    results, made_by = record.results, record.provenance
+    curves = {name: [_short(value) for value in values] for name, values in results.curves.model_dump().items()}
     return shown | {
         "record": link(row["record"]),
-        "start": found.start_epoch,
-        "best": found.best_epoch,
-        "accuracy": _said("accuracy", found.test_accuracy),
-        "results": _named({**_scalars(found), **_scalars(record.costs)}),
-        "layers": [_named(_scalars(layer)) for layer in found.layers or []],
+        "start": results.start_epoch,
+        "best": results.best_epoch,
+        "accuracy": _said("accuracy", results.test_accuracy),
+        "results": _named({**_scalars(results), **_scalars(record.costs)}),
+        "layers": [_named(_scalars(layer)) for layer in results.layers or []],
         "curves": curves,
-        "test": [[one.epoch, _short(one.accuracy)] for one in found.test],
+        "test": [[reading.epoch, _short(reading.accuracy)] for reading in results.test],
         "recipe": _named(record.recipe),
         "provenance": _named(
             {

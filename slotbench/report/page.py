@@ -53,7 +53,7 @@ def render(run: str, results: Path, report: Path) -> Path:
     shown = [_verdict_table(verdicts).brief(), robustness(verdicts).brief(), *tables.of(shown_cells)]
     tables.save(shown, folder / "tables", collected.run)
     cell_pages.render(collected, results, folder, link)
-    said: dict[str, Any] = {
+    content: dict[str, Any] = {
         "run": collected.run,
         "answer": answer.sentence(verdicts, known),
         "matrix": answer.matrix(verdicts, known),
@@ -70,7 +70,7 @@ def render(run: str, results: Path, report: Path) -> Path:
     }
     groups = _verdicts(verdicts, link, _study(results))
     page = tables.HTML.get_template("index.html").render(
-        **said,
+        **content,
         smoke=collected.recipe not in DECIDING,
         real="../reference/index.html" if (report / "reference" / "index.html").exists() else "",
         verdicts=[group for group in groups if group[0]["verdict"].verdict != NOT_RUN],
@@ -80,12 +80,12 @@ def render(run: str, results: Path, report: Path) -> Path:
         unpublished=_published_but_not_run(cells),
         outside=collected.outside,
         signs=SIGNS | answer.KINDS,
-        dark=style.dark_variables("".join(one["wide"] + one["narrow"] for one in said["figures"])),
+        dark=style.dark_variables("".join(picture["wide"] + picture["narrow"] for picture in content["figures"])),
     )
     with atomic(folder / "paper.tex") as file:
-        file.write(tables.TEX.get_template("paper.tex").render(**said))
+        file.write(tables.TEX.get_template("paper.tex").render(**content))
     with atomic(folder / "captions.json") as file:
-        file.write(_captions(said["figures"], shown))
+        file.write(_captions(content["figures"], shown))
     index = folder / "index.html"
     with atomic(index) as file:
         file.write(page)
@@ -151,8 +151,10 @@ def _captions(pictures: list[dict[str, Any]], shown: list[Table]) -> str:
 
     return json.dumps(
         {
-            "figures": {one["name"]: plain(f"{one['finding']}. {one['alone']}") for one in pictures},
-            "tables": {one.name: plain(" ".join([one.caption, *one.notes])) for one in shown},
+            "figures": {picture["name"]: plain(f"{picture['finding']}. {picture['alone']}") for picture in pictures},
+            "tables": {
+                shown_table.name: plain(" ".join([shown_table.caption, *shown_table.notes])) for shown_table in shown
+            },
         },
         indent=1,
     )
@@ -176,19 +178,19 @@ def _verdicts(verdicts: list[Verdict], link: Callable[[str], str], study: pd.Dat
     return [
         [
             {
-                "verdict": one,
-                "kind": answer.kind_of_all(group) if one is group[0] or len(shown) == 1 else answer.kind(one),
-                "networks": _networks(one, group),
-                "why": answer.why(one, study),
-                "distance": Number(math.nan if one.distance is None else one.distance, signed=True),
-                "published": Number(math.nan if one.published is None else one.published),
-                "compared": [(label, Number(value)) for label, value in one.values.items()],
-                "scale": _scale(one),
+                "verdict": verdict,
+                "kind": answer.kind_of_all(group) if verdict is group[0] or len(shown) == 1 else answer.kind(verdict),
+                "networks": _networks(verdict, group),
+                "why": answer.why(verdict, study),
+                "distance": Number(math.nan if verdict.distance is None else verdict.distance, signed=True),
+                "published": Number(math.nan if verdict.published is None else verdict.published),
+                "compared": [(label, Number(value)) for label, value in verdict.values.items()],
+                "scale": _scale(verdict),
                 "records": [
-                    (link(record), record.split("/cells/")[-1].removesuffix(".json")) for record in one.records
+                    (link(record), record.split("/cells/")[-1].removesuffix(".json")) for record in verdict.records
                 ],
             }
-            for one in shown
+            for verdict in shown
         ]
         for group in answer.grouped(verdicts)
         for shown in [group[1:] if len(group) == 2 else group]
@@ -214,12 +216,14 @@ SCALE = 200
 """The width of a verdict's picture in pixels."""
 
 
-def _scale(one: Verdict) -> dict[str, Any] | None:
+def _scale(verdict: Verdict) -> dict[str, Any] | None:
     """Where the picture of a verdict has its parts, in pixels: margin, interval, mean, and what was published."""
-    if one.mean is None or one.margin is None:
+    if verdict.mean is None or verdict.margin is None:
         return None
-    margin = one.margin
-    values = [value for value in (one.mean, one.low, one.high, margin, one.published) if value is not None]
+    margin = verdict.margin
+    values = [
+        value for value in (verdict.mean, verdict.low, verdict.high, margin, verdict.published) if value is not None
+    ]
     room = 0.12 * ((max(values) - min(values)) or 1)
     low, high = min(values) - room, max(values) + room
 
@@ -227,8 +231,8 @@ def _scale(one: Verdict) -> dict[str, Any] | None:
         return None if value is None else round(SCALE * (value - low) / (high - low), 1)
 
     return {
-        "width": SCALE, "margin": place(margin), "mean": place(one.mean), "low": place(one.low),
-        "high": place(one.high), "published": place(one.published),
+        "width": SCALE, "margin": place(margin), "mean": place(verdict.mean), "low": place(verdict.low),
+        "high": place(verdict.high), "published": place(verdict.published),
     }  # fmt: skip
 
 
@@ -253,15 +257,16 @@ def _verdict_table(verdicts: list[Verdict]) -> Table:
         ],
         [
             [
-                one.statement,
-                f"all {len(one.architectures)}" if len(one.architectures) > 1 else one.architectures[0],
-                f"{VERDICT_SIGNS[one.verdict]} {one.verdict}" + (f" ({one.mark})" if one.depends else ""),
-                Number(one.n, places=0),
-                *(Number(math.nan if value is None else value) for value in (one.mean, one.low, one.high)),
-                one.asks,
-                Number(math.nan if one.published is None else one.published),
+                verdict.statement,
+                f"all {len(verdict.architectures)}" if len(verdict.architectures) > 1 else verdict.architectures[0],
+                f"{VERDICT_SIGNS[verdict.verdict]} {verdict.verdict}"
+                + (f" ({verdict.mark})" if verdict.depends else ""),
+                Number(verdict.n, places=0),
+                *(Number(math.nan if value is None else value) for value in (verdict.mean, verdict.low, verdict.high)),
+                verdict.asks,
+                Number(math.nan if verdict.published is None else verdict.published),
             ]
-            for one in verdicts
+            for verdict in verdicts
         ],
     )
 
@@ -288,15 +293,15 @@ def _facts(collected: table.Collected) -> list[tuple[str, list[str]]]:
         (
             "Epochs",
             [
-                f"recipe {recipe}: " + ", ".join(f"{selection} {text}" for selection, text in some.items())
+                f"recipe {recipe}: " + ", ".join(f"{selection} {text}" for selection, text in of_recipe.items())
                 for recipe in epochs.index.unique(level=0)
-                for some in [epochs.loc[recipe]]
+                for of_recipe in [epochs.loc[recipe]]
             ],
         ),
         ("Devices", list(trained["device"].unique())),
         ("Trained", [f"{table.between(finished)}, {trained['wall_seconds'].sum() / 3600:.1f} hours in all"]),
     ]
-    return [(term, said) for term, said in facts if said and (term != "Trained" or not trained.empty)]
+    return [(term, values) for term, values in facts if values and (term != "Trained" or not trained.empty)]
 
 
 def _code(cells: pd.DataFrame) -> list[tuple[str, list[str], list[str]]]:
@@ -305,21 +310,21 @@ def _code(cells: pd.DataFrame) -> list[tuple[str, list[str], list[str]]]:
     trained = cells[cells["status"].isin(["done", "diverged"])].fillna(
         {"commit": "unknown", "stale": "", "vouched": ""}
     )
-    said = []
+    made_by = []
     for commit, rows in trained.groupby("commit", sort=False):
         made = f"commit {commit}: {_cells(len(rows))}"
         if dirty := int(rows["dirty"].fillna(False).sum()):
             made += f", {dirty} of them with uncommitted changes"
         stale = rows.loc[rows["stale"] != "", "stale"].value_counts(sort=False)
         vouched = rows.loc[rows["vouched"] != "", "vouched"].value_counts(sort=False)
-        said.append(
+        made_by.append(
             (
                 made,
                 [f"{_cells(count)} since then: {reason}" for reason, count in stale.items()],
                 [f"{_cells(count)}: {sentence}" for sentence, count in vouched.items()],
             )
         )
-    return said
+    return made_by
 
 
 def _cells(count: int) -> str:
@@ -330,31 +335,31 @@ def _differences(cells: pd.DataFrame, decides: str) -> list[str]:
     """What keeps these numbers from being the paper's own experiment, one sentence each."""
     values = published.values()
     main = cells[cells["decides"]]
-    said = []
+    sentences = []
     if decides == "paper":
-        said.append("Hyper-parameters are the paper's; where its text is silent, the authors' code decides.")
+        sentences.append("Hyper-parameters are the paper's; where its text is silent, the authors' code decides.")
     elif decides == "authors-code":
-        said.append(
+        sentences.append(
             "Hyper-parameters are those of the authors' code, not those of the paper's text. That code "
             "reports the last epoch; here, as in the text, the epoch of best validation accuracy counts."
         )
     else:
-        said.append(
+        sentences.append(
             f"The deciding recipe, {decides}, is neither the paper's nor that of the authors' code: "
             "these accuracies are not results on the paper's claims."
         )
     for text, rows in main[main["deviations"].fillna("") != ""].groupby("deviations"):
         count = "1 cell was not trained as its" if len(rows) == 1 else f"{len(rows)} cells were not trained as their"
-        said.append(f"{count} recipe says: {text}.")
+        sentences.append(f"{count} recipe says: {text}.")
     known = set(values[table.NETWORK].itertuples(index=False, name=None))
     for dataset, architecture in main[table.NETWORK].drop_duplicates().itertuples(index=False, name=None):
         if (dataset, architecture) not in known:
-            said.append(f"The paper has no {architecture} on {dataset}: nothing published stands beside it.")
+            sentences.append(f"The paper has no {architecture} on {dataset}: nothing published stands beside it.")
     n = table.summary(main, [*table.NETWORK, "selection", "k", "finetune"])["n"]
     n = n[n > 0]
     if few := int((n < PUBLISHED_SEEDS).sum()):
-        said.append(f"The paper's means are over 4 to 5 seeds; {few} of the {len(n)} means here are over fewer.")
-    return said
+        sentences.append(f"The paper's means are over 4 to 5 seeds; {few} of the {len(n)} means here are over fewer.")
+    return sentences
 
 
 def _all_cells(cells: pd.DataFrame) -> Table:
@@ -404,8 +409,8 @@ def _published_but_not_run(cells: pd.DataFrame) -> list[str]:
     done = cells[cells["decides"] & (cells["status"] == "done") & (cells["finetune"] == "none")]
     values = published.values()[axes].merge(done[axes].drop_duplicates(), on=axes, how="left", indicator=True)
     lacking = values[values["_merge"] == "left_only"].groupby([*table.NETWORK, "selection"], sort=False)["k"]
-    said: dict[str, list[str]] = {}
+    networks: dict[str, list[str]] = {}
     for (dataset, architecture, selection), ks in lacking:
         at = "" if set(ks) == {1} else f" at K = {', '.join(map(str, sorted(ks)))}"
-        said.setdefault(f"{architecture} on {dataset}", []).append(f"{selection}{at}")
-    return [f"{network}: {'; '.join(some)}" for network, some in said.items()]
+        networks.setdefault(f"{architecture} on {dataset}", []).append(f"{selection}{at}")
+    return [f"{network}: {'; '.join(missing)}" for network, missing in networks.items()]

@@ -126,20 +126,22 @@ class Table:
     def wide(self) -> bool:
         """Whether LaTeX needs a page on its side for it."""
         texts = zip(*([column.head for column in self.columns], *self.rows), strict=True)
-        return sum(min(max(len(str(one)) for one in column), 28) + 2 for column in texts) > WIDEST
+        return sum(min(max(len(str(text)) for text in column), 28) + 2 for column in texts) > WIDEST
 
     def siunitx(self, place: int) -> str:
         """The `S` column's options for the numbers of column `place`: room for the widest one."""
         numbers = [row[place] for row in self.rows]
-        shown = [one for one in numbers if isinstance(one, Number) and not math.isnan(one.value)]
+        shown = [number for number in numbers if isinstance(number, Number) and not math.isnan(number.value)]
         if not shown:
             return "table-format=1"
-        whole = max(len(re.sub(r"[^\d].*", "", one._plain().lstrip("+-"))) for one in shown)
-        sign = "+" if any(one.signed for one in shown) else ""
-        places = max(one.places for one in shown)
-        halves = [one for one in shown if not math.isnan(one.half)]
-        digits = max((len(f"{one.half:.{one.places}f}".replace(".", "").lstrip("0")) for one in halves), default=0)
-        exponent = "e2" if any(one.powers for one in shown) else ""
+        whole = max(len(re.sub(r"[^\d].*", "", number._plain().lstrip("+-"))) for number in shown)
+        sign = "+" if any(number.signed for number in shown) else ""
+        places = max(number.places for number in shown)
+        halves = [number for number in shown if not math.isnan(number.half)]
+        digits = max(
+            (len(f"{number.half:.{number.places}f}".replace(".", "").lstrip("0")) for number in halves), default=0
+        )
+        exponent = "e2" if any(number.powers for number in shown) else ""
         return f"table-format={sign}{whole}.{places}{f'({digits})' if digits else ''}{exponent}"
 
 
@@ -168,10 +170,10 @@ def of(cells: pd.DataFrame) -> list[Table]:
 
 def save(tables: Sequence[Table], folder: Path, run: str) -> None:
     """Writes each table as `folder`/<name>.tex, a `tabular` for any document, and as .html."""
-    for one in tables:
+    for content in tables:
         for environment, name in ((TEX, "table.tex"), (HTML, "table-page.html")):
-            with atomic((folder / one.name).with_suffix(Path(name).suffix)) as file:
-                file.write(environment.get_template(name).render(table=one, run=run))
+            with atomic((folder / content.name).with_suffix(Path(name).suffix)) as file:
+                file.write(environment.get_template(name).render(table=content, run=run))
 
 
 # ---- the tables ------------------------------------------------------------------------------------------
@@ -248,7 +250,7 @@ def by_status(cells: pd.DataFrame) -> Table:
         )
         rows.append([*axes(row), *(Number(row[status], places=0) for status in statuses), absent])
     total = cells["status"].value_counts()
-    notes = [f"In all {len(cells)} cells: {', '.join(f'{total.get(one, 0)} {one}' for one in statuses)}."]
+    notes = [f"In all {len(cells)} cells: {', '.join(f'{total.get(status, 0)} {status}' for status in statuses)}."]
     return Table(
         "cells",
         "Cells by status. Diverged: the loss was not finite and training ended there. Missing: no record. "
@@ -365,12 +367,12 @@ def escape_tex(text: object) -> Tex:
         return text
 
     def sign(match: re.Match[str]) -> str:
-        one = match[0]
-        if one in TEX_SIGNS:
-            return TEX_SIGNS[one]
-        if one.isspace() or not one.isprintable():
+        letter = match[0]
+        if letter in TEX_SIGNS:
+            return TEX_SIGNS[letter]
+        if letter.isspace() or not letter.isprintable():
             return " "
-        return one if one < "\u0100" else "?"
+        return letter if letter < "\u0100" else "?"
 
     return Tex(re.sub(r"[^A-Za-z0-9 .,;:()]", sign, str(text)))
 

@@ -50,8 +50,8 @@ def show(path: Path) -> RenderableType:
     """A cell: what came of it, its curves, its recipe, what made it, and how to train it again."""
     if not path.exists():
         cell = Cell.from_path(path)
-        found = status.state_of(cell, path, "no record yet")
-        facts = {"status": f"{found.status} {found.said}".strip(), "commands": "\n".join(cell_pages.commands(cell))}
+        state = status.state_of(cell, path, "no record yet")
+        facts = {"status": f"{state.status} {state.note}".strip(), "commands": "\n".join(cell_pages.commands(cell))}
         return Group(Text(str(cell), "bold"), _facts(facts))
     record = records.read(path)
     cell = Cell(**record.cell.model_dump())
@@ -81,8 +81,8 @@ def show(path: Path) -> RenderableType:
 
 def _facts(pairs: dict[str, str]) -> Table:
     grid = Table.grid(padding=(0, 2))
-    for term, said in pairs.items():
-        grid.add_row(Text(term, "dim"), Text(said))
+    for term, value in pairs.items():
+        grid.add_row(Text(term, "dim"), Text(value))
     return grid
 
 
@@ -134,14 +134,14 @@ def compare(first: table.Collected, second: table.Collected) -> RenderableType:
             shown.add_row(*map(str, (selection, k, *([start] * finetuned), *numbers, seeds)))
         parts += [Text(f"{architecture} on {dataset}", "bold"), shown, Text()]
     alone = [len(mean) - len(wide) for mean in means]
-    said = [f"only in {name}: {count} more" for name, count in zip(names, alone, strict=True) if count]
+    unmatched = [f"only in {name}: {count} more" for name, count in zip(names, alone, strict=True) if count]
     told = (
         f"Test accuracy in percent: mean ± half of its 95 % interval. Difference: {names[1]} minus {names[0]}, by the "
         "seeds that both have. Seeds: of the one, of the other, of both."
     )
     if wide.empty:
         told = f"{names[0]} and {names[1]} have no dataset, architecture, selection, K and finetuning in common."
-    return Group(*parts, Text(told), *([Text("; ".join(said))] if said else []))
+    return Group(*parts, Text(told), *([Text("; ".join(unmatched))] if unmatched else []))
 
 
 # ---- the paper's claims ----------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ VERDICT_COLOURS = {
 
 def verdicts(judged: Sequence[Verdict]) -> RenderableType:
     """How many claims hold; then each claim in words, and what decides it for each network."""
-    groups = [[*rows] for _, rows in itertools.groupby(judged, key=lambda one: one.id)]
+    groups = [[*rows] for _, rows in itertools.groupby(judged, key=lambda row: row.id)]
     counts = Counter(group[0].verdict for group in groups)
     total = ", ".join(f"{SIGNS[verdict]} {counts[verdict]} {verdict}" for verdict in SIGNS if counts[verdict])
     parts: list[RenderableType] = [Text(f"{len(groups)} claims: {total}", "bold")]
@@ -165,14 +165,14 @@ def verdicts(judged: Sequence[Verdict]) -> RenderableType:
         first = group[0]
         head = Text.assemble(f"\n{first.statement}. ", (f"[{first.id}]", "dim"))
         parts.append(head)
-        for one in group:
-            networks = ", ".join(one.architectures)
-            facts = [] if one.mean is None else [f"{one.found}, n = {one.n}"]
-            facts += [f"asked: {one.asks}"] * bool(one.asks) if one.mean is not None else []
-            if one.published is not None and one.distance is not None:
-                facts += [f"published: {Number(one.published)}, distance {Number(one.distance, signed=True)}"]
-            facts += [text for text in (one.mark, one.reason) if text]
-            verdict = (f"{SIGNS[one.verdict]} {one.verdict}", VERDICT_COLOURS[one.verdict])
+        for row in group:
+            networks = ", ".join(row.architectures)
+            facts = [] if row.mean is None else [f"{row.found}, n = {row.n}"]
+            facts += [f"asked: {row.asks}"] * bool(row.asks) if row.mean is not None else []
+            if row.published is not None and row.distance is not None:
+                facts += [f"published: {Number(row.published)}, distance {Number(row.distance, signed=True)}"]
+            facts += [text for text in (row.mark, row.reason) if text]
+            verdict = (f"{SIGNS[row.verdict]} {row.verdict}", VERDICT_COLOURS[row.verdict])
             parts.append(
                 Padding(Text.assemble(f"{networks}: ", verdict, *(f"; {fact}" for fact in facts)), (0, 0, 0, 2))
             )

@@ -230,7 +230,7 @@ def _points(group: Group, network: Cell) -> Iterator[Point]:
 
 
 def _compared(points: list[list[Point]], cells: pd.DataFrame, column: str) -> Compared:
-    places = [(group, point) for group, some in enumerate(points) for point in some]
+    places = [(group, point) for group, group_points in enumerate(points) for point in group_points]
     parts = []
     for group, (selection, k, start) in places:
         rows = cells[cells["selection"].eq(selection) & cells["k"].eq(k) & cells["finetune"].eq(start)]
@@ -252,7 +252,7 @@ def _records(compared: Compared, cells: pd.DataFrame) -> tuple[str, ...]:
 def _without_seeds(compared: Compared) -> tuple[str, str]:
     """The verdict and the reason where no seed has all that it takes."""
     needed = compared.needed
-    flat = [point for some in compared.points for point in some]
+    flat = [point for group in compared.points for point in group]
     there = set(needed.loc[needed["value"].notna(), "point"])
     absent = list(dict.fromkeys(names.method(selection, k, start) for place, (selection, k, start) in enumerate(flat)
                                 if place not in there))  # fmt: skip

@@ -48,7 +48,7 @@ class State:
     epochs_left: int
     seconds: float | None = None
     """per epoch, where the cell has a record"""
-    said: str = ""
+    note: str = ""
     """who trains it, or why it failed or is outdated"""
 
 
@@ -68,12 +68,12 @@ def look(run: config.Run, results: Path) -> tuple[RenderableType, bool]:
     )
     lines: list[RenderableType] = [total, Text(_left(states))]
     for name in ("running", "failed", "outdated"):
-        some = [state for state in states if state.status == name]
-        for state in some[:LISTED]:
+        in_state = [state for state in states if state.status == name]
+        for state in in_state[:LISTED]:
             left = f", {state.epochs_left} epochs left" if name == "running" else ""
-            lines.append(Text(f"{name}: {state.cell}{left}: {state.said}", COLOURS[name]))
-        if len(some) > LISTED:
-            lines.append(Text(f"{name}: {len(some) - LISTED} more", COLOURS[name]))
+            lines.append(Text(f"{name}: {state.cell}{left}: {state.note}", COLOURS[name]))
+        if len(in_state) > LISTED:
+            lines.append(Text(f"{name}: {len(in_state) - LISTED} more", COLOURS[name]))
     return Group(*lines), bool(running)
 
 
@@ -96,7 +96,7 @@ def state_of(cell: Cell, record: Path, reason: str | None) -> State:
     if (holder := locking.holder(record.with_suffix("") / "lock")) is not None:
         states = record.with_suffix("").glob(f"resume-{6 * '[0-9]'}-*.safetensors")
         kept = [int(path.name.split("-")[1]) for path in states]
-        return State(cell, "running", epochs - max(0, max(kept, default=0) - cell.start_epoch), said=holder)
+        return State(cell, "running", epochs - max(0, max(kept, default=0) - cell.start_epoch), note=holder)
     if record.exists():
         return _of_record(cell, record, reason)
     note = Path(f"{record}.failed")
@@ -106,7 +106,7 @@ def state_of(cell: Cell, record: Path, reason: str | None) -> State:
                 reason = on_one_line(file.readline(2000).decode(errors="replace").strip())
         except OSError as error:
             reason = f"{note}: {error.strerror}"
-        return State(cell, "failed", epochs, said=reason)
+        return State(cell, "failed", epochs, note=reason)
     return State(cell, "waiting", epochs)
 
 
@@ -116,7 +116,7 @@ def _of_record(cell: Cell, path: Path, reason: str | None) -> State:
     try:
         made = records.read(path)
     except InputError as error:
-        return State(cell, "failed", epochs, said=str(error))
+        return State(cell, "failed", epochs, note=str(error))
     trained = made.results.epochs - made.results.start_epoch
     pace = made.costs.wall_seconds / trained if trained else None
     if reason:

@@ -140,13 +140,13 @@ def collect(run: Run, results: Path) -> Collected:
     other, other_layers, other_curves = _tables(run.others, results, decides=None)
     for frame, tuned in zip((cells, other), _tuned(cells, other), strict=True):
         frame["tuned"] = tuned
-    found = {str(path.relative_to(results)) for path in (results / run.run / "cells").rglob("seed*.json")}
-    names = sorted({cell.recipe for one in (run, *run.others) for cell in one.cells()})
+    there = {str(path.relative_to(results)) for path in (results / run.run / "cells").rglob("seed*.json")}
+    names = sorted({cell.recipe for member in (run, *run.others) for cell in member.cells()})
     return Collected(
         run=run.run,
         recipe=run.recipe,
         about={name: recipes.load(name)[0].about for name in names},
-        outside=tuple(sorted(found - set(cells["record"]))),
+        outside=tuple(sorted(there - set(cells["record"]))),
         cells=cells,
         beside=other,
         layers=pd.concat([layers, other_layers], ignore_index=True).astype(LAYER_COLUMNS),
@@ -360,8 +360,8 @@ def _tuned(cells: pd.DataFrame, beside: pd.DataFrame) -> tuple[npt.NDArray[np.bo
     best = several.sort_values("validation_accuracy").drop_duplicates(NETWORK, keep="last")
     keys = [*NETWORK, "recipe", "selection", "finetune"]
     chosen = pd.MultiIndex.from_frame(best.assign(selection="learned", finetune="none")[keys])
-    one, other = (pd.MultiIndex.from_frame(frame[keys]).isin(chosen) for frame in (cells, beside))
-    return one, other
+    own, other = (pd.MultiIndex.from_frame(frame[keys]).isin(chosen) for frame in (cells, beside))
+    return own, other
 
 
 def _numbers(record: records.Record) -> dict[str, Any]:

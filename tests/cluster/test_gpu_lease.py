@@ -21,7 +21,7 @@ import os, sys
 from pathlib import Path
 from slotbench.cluster import gpu_lease
 device = gpu_lease.take({share})
-Path("{said}").write_text(f"{{device}} {{os.environ['CUDA_VISIBLE_DEVICES']!r}}")
+Path("{told}").write_text(f"{{device}} {{os.environ['CUDA_VISIBLE_DEVICES']!r}}")
 sys.stdin.read()
 """
 
@@ -29,16 +29,16 @@ sys.stdin.read()
 class Holder:
     """A process that asks for a device, and has it until it is killed."""
 
-    def __init__(self, said: Path, share: int, **variables: str):
-        self.said = said
+    def __init__(self, told: Path, share: int, **variables: str):
+        self.told = told
         self.process = subprocess.Popen(
-            [sys.executable, "-c", HOLDER.format(share=share, said=said)],
+            [sys.executable, "-c", HOLDER.format(share=share, told=told)],
             env=os.environ | variables, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def says(self) -> list[str]:
         """The device that it holds and what it sees; nothing while it waits."""
-        return self.said.read_text().split() if self.said.exists() else []
+        return self.told.read_text().split() if self.told.exists() else []
 
     def kill(self) -> None:
         self.process.kill()
@@ -55,20 +55,20 @@ class Machine:
         self.holders: list[Holder] = []
 
     def start(self, share: int = 1, **variables: str) -> Holder:
-        said = self.folder / str(len(self.holders))
+        told = self.folder / str(len(self.holders))
         self.holders.append(
-            Holder(said, share, **self.variables | {"CUDA_VISIBLE_DEVICES": ",".join(self.devices)} | variables)
+            Holder(told, share, **self.variables | {"CUDA_VISIBLE_DEVICES": ",".join(self.devices)} | variables)
         )
         return self.holders[-1]
 
 
 @pytest.fixture
 def machine(request, tmp_path):
-    one = Machine(tmp_path, request.param)
-    yield one
-    for holder in one.holders:
+    machine = Machine(tmp_path, request.param)
+    yield machine
+    for holder in machine.holders:
         holder.kill()
-    for device in one.devices:
+    for device in machine.devices:
         for file in locking.shared_folder(gpu_lease.LOCKS).glob(f"*{device}*"):
             file.unlink()
 
@@ -82,8 +82,8 @@ def first_of(*holders: Holder) -> tuple[Holder, str]:
     end = time.monotonic() + 60
     while time.monotonic() < end:
         for holder in holders:
-            if said := holder.says():
-                return holder, said[0]
+            if told := holder.says():
+                return holder, told[0]
             assert holder.process.poll() is None, holder.process.stderr.read()
         time.sleep(0.005)
     raise AssertionError("waited in vain: a device is lost")
@@ -100,7 +100,7 @@ def test_a_hundred_rounds_under_contention_with_a_killed_holder_lose_no_device_a
         (other,) = set(waiting) - {holder}
         waiting = [other, machine.start()]
         time.sleep(random.uniform(0, 0.15))
-        assert not any(one.says() for one in waiting)
+        assert not any(holder.says() for holder in waiting)
         holder.kill()
 
 
@@ -165,17 +165,17 @@ def test_the_driver_says_which_devices_there_are_whatever_proc_or_a_variable_nam
     three = driver.variables(tmp_path / "driver", gpus=3)
     assert seen(**three) == (["0", "1", "2"], "")
     assert seen(CUDA_VISIBLE_DEVICES="2,0", **three) == (["2", "0"], "")
-    named, said = seen(CUDA_VISIBLE_DEVICES="1,7,0", **three)
+    named, told = seen(CUDA_VISIBLE_DEVICES="1,7,0", **three)
     assert named == ["1"]
-    assert said == "slotbench: CUDA_VISIBLE_DEVICES=1,7,0: CUDA's driver finds no GPU 7; using 1\n"
+    assert told == "slotbench: CUDA_VISIBLE_DEVICES=1,7,0: CUDA's driver finds no GPU 7; using 1\n"
 
 
 @pytest.mark.skipif(bool(gpu_lease.devices()), reason="this machine has a GPU")
 def test_a_gpu_that_is_named_on_a_machine_without_one_is_told_and_nobody_waits_for_it():
     assert seen() == ([], "")
-    named, said = seen(CUDA_VISIBLE_DEVICES="0")
+    named, told = seen(CUDA_VISIBLE_DEVICES="0")
     assert named == []
-    assert said == "slotbench: CUDA_VISIBLE_DEVICES=0: CUDA's driver finds no GPU 0; training on the CPU\n"
+    assert told == "slotbench: CUDA_VISIBLE_DEVICES=0: CUDA's driver finds no GPU 0; training on the CPU\n"
 
 
 @devices(1)

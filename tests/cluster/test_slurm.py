@@ -50,12 +50,12 @@ def locks() -> list[Path]:
     return [*locking.shared_folder(gpu_lease.LOCKS).glob("[0-9]*-[01]-0")]
 
 
-def said(*command: str) -> str:
+def answer(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
 
 def jobs(state: str) -> list[str]:
-    return said("squeue", "--noheader", "--format=%i", f"--states={state}").split()
+    return answer("squeue", "--noheader", "--format=%i", f"--states={state}").split()
 
 
 class Cluster(Tree):
@@ -99,8 +99,8 @@ class Cluster(Tree):
 
     def states(self) -> dict[Path, int]:
         """The records of cells that have left a state to go on from, and its epoch."""
-        found = (self.folder / "results").rglob("resume-*.safetensors")
-        return {path.parent.with_suffix(".json"): int(STATE.search(path.name)[1]) for path in sorted(found)}
+        states = (self.folder / "results").rglob("resume-*.safetensors")
+        return {path.parent.with_suffix(".json"): int(STATE.search(path.name)[1]) for path in sorted(states)}
 
 
 def test_quicks_grid_with_a_drained_node_a_cancelled_and_a_preempted_job_is_the_local_runs(tmp_path, slurm):
@@ -119,33 +119,33 @@ def test_quicks_grid_with_a_drained_node_a_cancelled_and_a_preempted_job_is_the_
         "--slurm-init-seconds-before-status-checks", "2",
     )  # fmt: skip
     cluster.until(lambda: len(jobs("running")) == 2 and cluster.training())
-    said("scontrol", "update", f"nodename={NODE}", "state=drain", "reason=test")
+    answer("scontrol", "update", f"nodename={NODE}", "state=drain", "reason=test")
     cluster.note(f"node drained; running: {jobs('running')}, waiting: {jobs('pending')}")
-    assert "drain" in said("sinfo", "--noheader", "--format=%T")
+    assert "drain" in answer("sinfo", "--noheader", "--format=%T")
     waiting = jobs("pending")
     cluster.until(lambda: not jobs("running"))
     cluster.note(f"running: {jobs('running')}, waiting: {jobs('pending')}")
     assert waiting
     assert set(waiting) <= set(jobs("pending"))
-    said("scontrol", "update", f"nodename={NODE}", "state=resume")
+    answer("scontrol", "update", f"nodename={NODE}", "state=resume")
     cluster.note("node resumed")
 
     cluster.until(lambda: jobs("running") and cluster.training())
     cancelled = jobs("running")[0]
-    said("scancel", cancelled)
+    answer("scancel", cancelled)
     cluster.note(f"cancelled: {cancelled}")
     cluster.until(lambda: cancelled in jobs("cancelled"))
 
     cluster.until(lambda: jobs("running") and cluster.training())
     preempted = jobs("running")
-    said("scancel", "--signal=TERM", *preempted)
+    answer("scancel", "--signal=TERM", *preempted)
     cluster.note(f"SIGTERM to the cells of {preempted}")
     cluster.until(lambda: not set(preempted) & set(jobs("running")))
     left = cluster.states()
     cluster.note(f"left to go on from: {[f'{path.stem} at epoch {epoch}' for path, epoch in left.items()]}")
 
     assert cluster.process.wait(timeout=1200) == 0, cluster.log.read_text()[-5000:]
-    cluster.note(f"finished; jobs: {said('squeue', '--noheader', '--states=all', '--format=%i %T').splitlines()}")
+    cluster.note(f"finished; jobs: {answer('squeue', '--noheader', '--states=all', '--format=%i %T').splitlines()}")
     print(*cluster.events, sep="\n")
     for cell in CELLS:
         same(cluster.record(cell), local.record(cell))

@@ -126,18 +126,18 @@ def test_networks_with_convolutions_ask_for_a_gpu_on_a_cluster_and_lenet_does_no
 
 def reached(requirement: Requirement) -> set[str]:
     """The packages that installing `requirement` installs, here."""
-    found: set[str] = set()
+    packages: set[str] = set()
     waiting = [(canonicalize_name(requirement.name), extra) for extra in ("", *requirement.extras)]
     seen = set(waiting)
     while waiting:
         name, extra = waiting.pop()
-        found.add(name)
-        for one in map(Requirement, metadata.requires(name) or []):
-            if one.marker is None or one.marker.evaluate({"extra": extra}):
-                new = {(canonicalize_name(one.name), more) for more in ("", *one.extras)} - seen
+        packages.add(name)
+        for needed in map(Requirement, metadata.requires(name) or []):
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                new = {(canonicalize_name(needed.name), more) for more in ("", *needed.extras)} - seen
                 seen |= new
                 waiting += new
-    return found
+    return packages
 
 
 def test_the_image_has_the_torch_and_all_the_packages_that_constraints_name():

@@ -145,8 +145,8 @@ def wrong_in_readme(text: str, frame: pd.DataFrame) -> list[str]:
             f"{distance:+.2f}".replace("-", "−"),
         ]
         seen.add((selection, k))
-        wrong += [f"README, {selection} at K = {k}: {part}, not {one}"
-                  for part, one in zip(parts[2:6], expected, strict=True) if part != one]  # fmt: skip
+        wrong += [f"README, {selection} at K = {k}: {part}, not {number}"
+                  for part, number in zip(parts[2:6], expected, strict=True) if part != number]  # fmt: skip
     published_points = {
         (method, k) for dataset, arch, method, k in values.index if (dataset, arch) == ("mnist", "lenet")
     }
@@ -201,9 +201,9 @@ def wrong_in_paper(folder: Path, frame: pd.DataFrame) -> list[str]:
     for column, places in (("accuracy", 2), ("last", 2), ("wall", 1)):
         groups = on_show(frame).groupby(POINT)[column]
         known |= {shown(values.mean(), half(values), places) for _, values in groups}
-    found = {f"{mean} ± {width}" for mean, width in re.findall(r"(\d+\.\d+) \+- (\d+\.\d+)", text)}
-    wrong = [f"paper.tex: {number} is the mean of no cells, nor published" for number in sorted(found - known)]
-    return wrong or ([] if found else ["paper.tex: no number was read"])
+    printed = {f"{mean} ± {width}" for mean, width in re.findall(r"(\d+\.\d+) \+- (\d+\.\d+)", text)}
+    wrong = [f"paper.tex: {number} is the mean of no cells, nor published" for number in sorted(printed - known)]
+    return wrong or ([] if printed else ["paper.tex: no number was read"])
 
 
 # ---- verdicts --------------------------------------------------------------------------------------------
@@ -263,11 +263,11 @@ def wrong_in_verdicts(path: Path, frame: pd.DataFrame) -> list[str]:
             continue
         expected = interval(claim, frame)
         read += 1
-        found = [row[head][1] for head in ("n", "mean", "low", "high")]
+        printed = [row[head][1] for head in ("n", "mean", "low", "high")]
         if expected is None or any(
-            abs(float(one) - other) > 1e-6 for one, other in zip(found, expected, strict=True) if one
+            abs(float(number) - other) > 1e-6 for number, other in zip(printed, expected, strict=True) if number
         ):
-            wrong.append(f"{path.name}: {found}, not {expected}: {row['claim'][0].strip()}")
+            wrong.append(f"{path.name}: {printed}, not {expected}: {row['claim'][0].strip()}")
     return wrong or ([] if read else [f"{path.name}: no row was read"])
 
 

@@ -39,7 +39,7 @@ def digits(tmp_path_factory):
 
 def blank_mnist() -> dict[str, np.ndarray]:
     """Arrays of MNIST's shapes, with nothing in them."""
-    return {name: np.zeros(one.shape, np.uint8) for name, one in sources.pinned("mnist").items()}
+    return {name: np.zeros(array.shape, np.uint8) for name, array in sources.pinned("mnist").items()}
 
 
 # What is stored ----------------------------------------------------------------------------------

@@ -77,16 +77,16 @@ def test_without_a_whole_state_training_starts_afresh(program, killed):
 
 
 def test_a_state_that_was_never_one_is_named_though_its_hash_is_right(program, tmp_path):
-    one, out = CELLS["learned"], tmp_path / "seed0.json"
+    target, out = CELLS["learned"], tmp_path / "seed0.json"
     headers = (b"[]", b"{}", b'{"__metadata__": {"state": "[]"}}', b'{"__metadata__": {"state": "{}"}}', b"[" * 10**5)
     contents = [b"", b"junk", b"\xff" * 9, *(len(header).to_bytes(8, "little") + header for header in headers)]
     out.with_suffix("").mkdir()
     for epoch, content in enumerate(contents):
         name = f"resume-{epoch:06}-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
         (out.with_suffix("") / name).write_bytes(content)
-    done = program.run(*program.training(one, out))
+    done = program.run(*program.training(target, out))
     assert done.returncode == 0, done.stderr
-    same(out, program.undisturbed(one))
+    same(out, program.undisturbed(target))
 
 
 def test_the_states_of_another_cell_are_neither_taken_nor_in_the_way(program, tmp_path):
@@ -171,7 +171,7 @@ def test_collect_names_what_is_damaged_foreign_or_missing_and_counts_only_the_re
     for count in ("3 failed", "1 done", "1 diverged", "1 missing"):
         assert count in told.stdout
     frame = table.read(results / "collected").cells.set_index(["k", "seed"])
-    row = {one: frame.loc[(one.k, one.seed)] for one in run.cells()}
+    row = {target: frame.loc[(target.k, target.seed)] for target in run.cells()}
     assert "not a record" in row[broken]["problem"]
     assert "the record of another cell" in row[foreign]["problem"]
     assert row[failed]["problem"] == "the disk was full"

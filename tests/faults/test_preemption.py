@@ -15,9 +15,9 @@ NEVER = {"SLOTBENCH_RESUME_SECONDS": "3600"}
 
 @pytest.mark.parametrize("name", ["probabilistic", "finetuned"])
 def test_sigterm_saves_the_last_epochs_end_and_the_next_start_goes_on(name, program, tmp_path):
-    one, out = CELLS[name], tmp_path / "seed0.json"
+    target, out = CELLS[name], tmp_path / "seed0.json"
     begin = time.monotonic()
-    process = program.start(*program.training(one, out), **NEVER)
+    process = program.start(*program.training(target, out), **NEVER)
     told = iter(process.stderr.readline, "")
     assert any(line.startswith(f"epoch {EPOCHS // 5}/") for line in told)
     assert states(out) == []
@@ -34,10 +34,10 @@ def test_sigterm_saves_the_last_epochs_end_and_the_next_start_goes_on(name, prog
     (state,) = states(out)
     epoch = epoch_of(state)
     assert epoch >= EPOCHS // 5
-    done = program.run(*program.training(one, out), **NEVER)
+    done = program.run(*program.training(target, out), **NEVER)
     assert done.returncode == 0, done.stderr
     assert min(map(int, re.findall(r"^epoch (\d+)/", done.stderr, re.M))) > epoch
-    same(out, program.undisturbed(one))
+    same(out, program.undisturbed(target))
     assert states(out) == []
 
 

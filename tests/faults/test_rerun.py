@@ -92,7 +92,7 @@ def test_why_names_what_has_changed(tree):
 def test_a_damaged_record_is_made_again(tree):
     record = tree.folder / CELLS / "learned/k1/none/seed0.json"
     file = str(record.relative_to(tree.folder))
-    with edited(tree, file, '("test_accuracy_last": 0.)(.)', lambda found: f"{found[1]}{9 - int(found[2])}"):
+    with edited(tree, file, '("test_accuracy_last": 0.)(.)', lambda match: f"{match[1]}{9 - int(match[2])}"):
         assert planned(tree) == {"learned"}
 
 

@@ -70,9 +70,9 @@ def finish(tree: Tree, *before: str, **variables: str | None) -> None:
     )
     for command in (snakemake, *([*slotbench, *look] for look in looks)):
         done = subprocess.run([*before, *command], cwd=tree.folder, env=environment, capture_output=True, check=False)
-        said = (done.stdout + done.stderr).decode(errors="replace")
-        assert done.returncode == 0, (command, said[-3000:])
-        assert "Traceback" not in said
+        output = (done.stdout + done.stderr).decode(errors="replace")
+        assert done.returncode == 0, (command, output[-3000:])
+        assert "Traceback" not in output
         if b"\x00" not in done.stdout and variables.get("LC_ALL"):
             done.stdout.decode("iso-8859-1")
 

@@ -313,7 +313,7 @@ def command_lines(draw: random.Random, folder: Path) -> None:
     """Of commands that end at once: there is no data to train on."""
     odd = [*NUMBERS, *(word for word in WORDS if "\0" not in word)]
 
-    def some(usual: list[str], share: float = 0.2) -> str:
+    def often(usual: list[str], share: float = 0.2) -> str:
         return draw.choice(odd) if draw.random() < share else draw.choice(usual)
 
     match draw.choice(
@@ -321,16 +321,16 @@ def command_lines(draw: random.Random, folder: Path) -> None:
     ):
         case "train":
             words = ["train"] + [part for name, usual in OPTIONS.items() if draw.random() < 0.95 or name == "--data-dir"
-                                 for part in (name, "nothing" if name == "--data-dir" else some(usual))]  # fmt: skip
+                                 for part in (name, "nothing" if name == "--data-dir" else often(usual))]  # fmt: skip
         case "run":
-            words = ["run", some(["config/own.yaml"]), "--minutes", some(["1"], 0.9), "--data-dir", "nothing"]
+            words = ["run", often(["config/own.yaml"]), "--minutes", often(["1"], 0.9), "--data-dir", "nothing"]
             words += ["--gpu-share", "0"]
         case "cells" | "status" as name:
-            words = [name, some(["config/own.yaml", "fuzzed", "nothing"])]
+            words = [name, often(["config/own.yaml", "fuzzed", "nothing"])]
         case "compare":
-            words = ["compare", some(["own"], 0.5), some(["own", "x"], 0.5)]
+            words = ["compare", often(["own"], 0.5), often(["own", "x"], 0.5)]
         case name:
-            words = [name, some(["own", "config/own.yaml", "results", "results/own"], 0.7)]
+            words = [name, often(["own", "config/own.yaml", "results", "results/own"], 0.7)]
     command(words)
 
 

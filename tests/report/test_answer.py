@@ -68,9 +68,9 @@ def test_the_sentence_counts_the_matrix_and_the_matrix_the_verdicts(judged):
         assert (int(told[1]) if told else 0) == counts[kind], (kind, text)
     # A claim that is shown without a verdict neither holds nor fails
     assert int(re.search(r"of (\d+) claims", text)[1]) == sum(counts.values()) - counts[SHOWN]
-    single = {one.id: one for one in verdicts if one.architectures == ("lenet",)}
+    single = {verdict.id: verdict for verdict in verdicts if verdict.architectures == ("lenet",)}
     assert {row.id: kinds["lenet"] for row, kinds in matrix.rows if "lenet" in kinds} == {
-        name: answer.kind(one) for name, one in single.items()
+        name: answer.kind(verdict) for name, verdict in single.items()
     } | {row.id: NOT_RUN for row, _ in matrix.rows if "lenet" in row.architectures and row.id not in single}
     assert "Of CONV-2, CONV-4, CONV-6 and VGG-19 on CIFAR-10 no network has been trained" in text
 

@@ -65,7 +65,9 @@ def visit(browser):
         context = browser.new_context(viewport=SIZES[size], **settings)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "request", lambda asked: complaints.append(asked.url) if asked.url[:5] not in ("file:", "data:") else None
@@ -184,15 +186,15 @@ def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_screen(visit, i
     panel = visit(index.with_name("cell.html"), cell, size=size, color_scheme=scheme)
     panel.wait_for_selector("canvas")
     single = visit(index.parent / "tables" / "accuracy.html", size=size, color_scheme=scheme)
-    for one in (page, panel, single):
-        found = axe.Axe().run(one).response["violations"]
-        assert [(each["id"], each["impact"], each["nodes"][0]["html"]) for each in found] == []
-        assert one.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    for view in (page, panel, single):
+        violations = axe.Axe().run(view).response["violations"]
+        assert [(each["id"], each["impact"], each["nodes"][0]["html"]) for each in violations] == []
+        assert view.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_a_cells_page_shows_curves_recipe_provenance_and_commands(visit, index):
     page = visit(index)
-    cell = next(one for one in cells_of(page) if "authors-code/mnist/lenet/greedy/k8/none" in one)
+    cell = next(label for label in cells_of(page) if "authors-code/mnist/lenet/greedy/k8/none" in label)
     panel = visit(index.with_name("cell.html"), cell)
     panel.wait_for_selector("canvas")
     assert panel.locator("h1").inner_text() == "greedy, K = 8, seed 0"

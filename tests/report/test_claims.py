@@ -42,16 +42,16 @@ def test_an_accuracys_margin_is_counted_from_the_number_that_was_published():
             frame["figure"].eq(figure) & frame["architecture"].eq(architecture) & frame["k"].eq(claim.first.k[0])
         ]
         assert list(rows["mean"]) == [expected]
-        found = verdict(name, cells_of({(architecture, "greedy", claim.first.k[0], "none"): [expected] * 5}))
-        assert found.published == expected
-        assert found.margin == pytest.approx(expected + claim.margin)
-        assert found.distance == pytest.approx(0)
-        assert found.verdict == REPRODUCED
+        result = verdict(name, cells_of({(architecture, "greedy", claim.first.k[0], "none"): [expected] * 5}))
+        assert result.published == expected
+        assert result.margin == pytest.approx(expected + claim.margin)
+        assert result.distance == pytest.approx(0)
+        assert result.verdict == REPRODUCED
 
 
 def test_the_distance_to_a_second_published_value_is_told():
-    found = verdict("vgg19-k8", cells_of({("vgg19", "greedy", 8, "none"): [90.1, 90.2, 90.3]}))
-    assert "published in abstract-icml: 91.00, distance −0.80" in found.reason
+    result = verdict("vgg19-k8", cells_of({("vgg19", "greedy", 8, "none"): [90.1, 90.2, 90.3]}))
+    assert "published in abstract-icml: 91.00, distance −0.80" in result.reason
 
 
 @pytest.mark.parametrize(

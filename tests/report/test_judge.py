@@ -39,44 +39,44 @@ def t_interval(sample):
 @settings(max_examples=30, deadline=None)
 @given(first=accuracies, second=accuracies)
 def test_a_difference_is_decided_by_the_paired_interval(first, second):
-    found = verdict("lenet-matches-learned", cells_of(lenet(greedy8=first, learned1=second)))
+    result = verdict("lenet-matches-learned", cells_of(lenet(greedy8=first, learned1=second)))
     n = min(len(first), len(second))
     differences = np.array(first[:n]) - np.array(second[:n])
-    assert found.n == n
-    assert found.mean == pytest.approx(differences.mean(), abs=1e-6)
+    assert result.n == n
+    assert result.mean == pytest.approx(differences.mean(), abs=1e-6)
     low, high = t_interval(differences)
-    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-6)
+    assert (result.low, result.high) == pytest.approx((low, high), abs=1e-6)
     if min(abs(low + 0.3), abs(high + 0.3)) > 1e-6:
         expected = REPRODUCED if low > -0.3 else NOT_REPRODUCED if high < -0.3 else UNDECIDED
-        assert found.verdict == expected
+        assert result.verdict == expected
 
 
 @settings(max_examples=30, deadline=None)
 @given(first=accuracies)
 def test_an_accuracy_is_decided_by_its_own_interval(first):
-    found = verdict("lenet-k8", cells_of(lenet(greedy8=first)))
+    result = verdict("lenet-k8", cells_of(lenet(greedy8=first)))
     low, high = t_interval(first)
-    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-6)
+    assert (result.low, result.high) == pytest.approx((low, high), abs=1e-6)
     if min(abs(low - 98), abs(high - 98)) > 1e-6:
         expected = REPRODUCED if low > 98 else NOT_REPRODUCED if high < 98 else UNDECIDED
-        assert found.verdict == expected
+        assert result.verdict == expected
 
 
 @settings(max_examples=30, deadline=None)
 @given(first=st.lists(st.floats(90, 99), min_size=5, max_size=6), second=st.lists(st.floats(90, 99), min_size=5))
 def test_a_spread_is_decided_by_the_interval_of_the_deviation(first, second):
-    found = verdicts("consistent", cells_of(lenet(greedy8=first, learned1=second)))[-1]
+    result = verdicts("consistent", cells_of(lenet(greedy8=first, learned1=second)))[-1]
     n = min(len(first), len(second))
     first, second = first[:n], second[:n]
     variance = max(np.var(first, ddof=1), 0.01**2)
     low, high = np.sqrt(variance * (n - 1) / stats.chi2.isf([0.025, 0.975], n - 1))
     margin = max(0.3, 2 * np.std(second, ddof=1))
-    assert found.architectures == ("lenet",)
-    assert (found.mean, found.low, found.high) == pytest.approx((np.sqrt(variance), low, high), abs=1e-6)
-    assert found.margin == pytest.approx(margin)
+    assert result.architectures == ("lenet",)
+    assert (result.mean, result.low, result.high) == pytest.approx((np.sqrt(variance), low, high), abs=1e-6)
+    assert result.margin == pytest.approx(margin)
     if min(abs(low - margin), abs(high - margin)) > 1e-6 and variance > 1e-9:
         expected = REPRODUCED if high < margin else NOT_REPRODUCED if low > margin else UNDECIDED
-        assert found.verdict == expected
+        assert result.verdict == expected
 
 
 def test_a_spread_needs_five_seeds():
@@ -90,7 +90,7 @@ def test_a_spread_needs_five_seeds():
 def test_the_first_gain_has_to_exceed_every_later_one(by_seed):
     ks = (2, 4, 8, 16, 32, 64)
     frame = cells_of({("lenet", "greedy", k, "none"): [row[i] for row in by_seed] for i, k in enumerate(ks)})
-    found = verdicts("two-to-four", frame)[-1]
+    result = verdicts("two-to-four", frame)[-1]
     intervals = []
     for later in range(2, 6):
         sample = [(row[1] - row[0]) - (row[later] - row[later - 1]) for row in by_seed]
@@ -98,12 +98,12 @@ def test_the_first_gain_has_to_exceed_every_later_one(by_seed):
     if min(abs(end) for pair in intervals for end in pair) < 1e-6:
         return
     if any(high < 0 for _, high in intervals):
-        assert found.verdict == NOT_REPRODUCED
+        assert result.verdict == NOT_REPRODUCED
     elif all(low > 0 for low, _ in intervals):
-        assert found.verdict == REPRODUCED
+        assert result.verdict == REPRODUCED
     else:
-        assert found.verdict == UNDECIDED
-    assert any((found.low, found.high) == pytest.approx(pair, abs=1e-6) for pair in intervals)
+        assert result.verdict == UNDECIDED
+    assert any((result.low, result.high) == pytest.approx(pair, abs=1e-6) for pair in intervals)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_the_first_gain_has_to_exceed_every_later_one(by_seed):
     ],
 )
 def test_each_verdict_is_reached_and_says_why(greedy, learned, expected, reason):
-    found = verdict("lenet-matches-learned", cells_of(lenet(greedy8=greedy, learned1=learned)))
-    assert found.verdict == expected
-    assert reason in found.reason
+    result = verdict("lenet-matches-learned", cells_of(lenet(greedy8=greedy, learned1=learned)))
+    assert result.verdict == expected
+    assert reason in result.reason
 
 
 def test_a_claim_that_something_is_smaller_is_decided_the_other_way_round():
@@ -141,11 +141,11 @@ def test_a_claim_that_something_is_smaller_is_decided_the_other_way_round():
 
 def test_seeds_are_matched_not_counted():
     frame = cells_of(lenet(greedy8=[98.2, np.nan, 98.3, 98.4, 98.5], learned1=[98.0, 90.0, np.nan, 98.2, 98.3]))
-    found = verdict("lenet-matches-learned", frame)
-    assert found.n == 3  # 0, 3 and 4
-    assert found.mean == pytest.approx(0.2)
-    assert {record[-10:-5] for record in found.records} == {"seed0", "seed3", "seed4"}
-    assert found.values == pytest.approx(
+    result = verdict("lenet-matches-learned", frame)
+    assert result.n == 3  # 0, 3 and 4
+    assert result.mean == pytest.approx(0.2)
+    assert {record[-10:-5] for record in result.records} == {"seed0", "seed3", "seed4"}
+    assert result.values == pytest.approx(
         {"greedy at K = 8": (98.2 + 98.4 + 98.5) / 3, "learned": (98 + 98.2 + 98.3) / 3}
     )
 
@@ -158,17 +158,17 @@ def test_over_several_k_the_mean_over_k_of_the_differences_decides(k_absent):
     for k, gap in gaps.items():
         accuracies["lenet", "probabilistic", k, "none"] = [] if k == k_absent else 97 + noise
         accuracies["lenet", "greedy", k, "none"] = 97 + gap + 2 * noise
-    found = verdicts("gs-beats-ps", cells_of(accuracies))[-1]
+    result = verdicts("gs-beats-ps", cells_of(accuracies))[-1]
     if k_absent:
-        assert found.verdict == NOT_RUN
-        assert "probabilistic at K = 16" in found.reason
+        assert result.verdict == NOT_RUN
+        assert "probabilistic at K = 16" in result.reason
         return
-    assert found.verdict == REPRODUCED
-    assert found.n == 3
-    assert found.mean == pytest.approx(0.2 + 0.01)
+    assert result.verdict == REPRODUCED
+    assert result.n == 3
+    assert result.mean == pytest.approx(0.2 + 0.01)
     low, high = t_interval(0.2 + noise)
-    assert (found.low, found.high) == pytest.approx((low, high))
-    assert found.published == pytest.approx(np.mean([0.06, 0.17, 0.37, 0.29, 0.16]))
+    assert (result.low, result.high) == pytest.approx((low, high))
+    assert result.published == pytest.approx(np.mean([0.06, 0.17, 0.37, 0.29, 0.16]))
 
 
 def test_finetuned_means_from_the_last_checkpoint():
@@ -184,14 +184,14 @@ def test_finetuned_means_from_the_last_checkpoint():
 
 
 def test_a_cost_counts_what_finetuning_started_from_and_is_shown_without_a_verdict():
-    some = {}
+    accuracies = {}
     for k in (2, 8, 64):
-        some |= {("lenet", "greedy", k, "none"): [98.0], ("lenet", "greedy", k, "e120"): [98.5]}
-    frame = cells_of(some | lenet(learned1=[98.0]))
-    found = verdicts("finetune-costs", frame)[-1]
-    assert (found.n, found.mean, found.low, found.high) == (1, 1.0, 1.0, 1.0)
-    assert (found.verdict, found.asks, found.p) == (SHOWN, "", None)
-    assert len(found.records) == 7
+        accuracies |= {("lenet", "greedy", k, "none"): [98.0], ("lenet", "greedy", k, "e120"): [98.5]}
+    frame = cells_of(accuracies | lenet(learned1=[98.0]))
+    result = verdicts("finetune-costs", frame)[-1]
+    assert (result.n, result.mean, result.low, result.high) == (1, 1.0, 1.0, 1.0)
+    assert (result.verdict, result.asks, result.p) == (SHOWN, "", None)
+    assert len(result.records) == 7
     frame.loc[frame["selection"] == "learned", "flops"] = 1000 * 200
     assert verdicts("finetune-costs", frame)[-1].mean == pytest.approx(1.1)
     frame = frame[(frame["finetune"] != "none") | (frame["selection"] == "learned")]
@@ -200,29 +200,29 @@ def test_a_cost_counts_what_finetuning_started_from_and_is_shown_without_a_verdi
 
 @pytest.mark.parametrize(("flops", "expected"), [(219, REPRODUCED), (220, REPRODUCED), (221, NOT_REPRODUCED)])
 def test_one_seed_decides_a_cost_and_what_is_at_the_margin_has_reached_it(flops, expected):
-    some = {("lenet", "greedy", k, start): [98.0] for k in (2, 8, 64) for start in ("none", "e120")}
-    frame = cells_of(some | lenet(learned1=[98.0]))
+    accuracies = {("lenet", "greedy", k, start): [98.0] for k in (2, 8, 64) for start in ("none", "e120")}
+    frame = cells_of(accuracies | lenet(learned1=[98.0]))
     frame.loc[frame["selection"] == "learned", "flops"] = 1000 * flops
     judged = FILE.claims["finetune-costs"].model_copy(update={"judged": True, "architectures": ("lenet",)})
-    (found,) = judge.judge(run_of(frame), FILE.model_copy(update={"claims": {"finetune-costs": judged}}))
-    assert found.verdict == expected
+    (result,) = judge.judge(run_of(frame), FILE.model_copy(update={"claims": {"finetune-costs": judged}}))
+    assert result.verdict == expected
 
 
 def test_memory_is_counted_for_every_implementation_and_k():
     frame = cells_of(lenet(greedy2=[97.0], greedy8=[98.0], greedy64=[98.0], learned1=[98.0]))
-    found = verdict("memory-cost", frame)
-    assert found.verdict == REPRODUCED
-    assert found.values["K = 8, textbook"] == 12  # 8 options, scores and momenta, over weight and momentum
-    assert [found.values[f"K = {k}, the staircase"] for k in (2, 8, 64)] == [5, 7, 10]
-    assert found.mean == 5, "the smallest decides"
+    result = verdict("memory-cost", frame)
+    assert result.verdict == REPRODUCED
+    assert result.values["K = 8, textbook"] == 12  # 8 options, scores and momenta, over weight and momentum
+    assert [result.values[f"K = {k}, the staircase"] for k in (2, 8, 64)] == [5, 7, 10]
+    assert result.mean == 5, "the smallest decides"
     frame.loc[frame["selection"] == "greedy", "state_bytes"] = 266_200 * 7
     assert verdict("memory-cost", frame).verdict == NOT_REPRODUCED
 
 
 def test_the_layer_that_prefers_large_magnitudes_least_decides():
     frame = cells_of(lenet(greedy8=[98.0, 98.1]))
-    found = verdicts("larger-selected", frame)[-1]
-    assert (found.n, found.mean, found.verdict) == (2, 1.02, REPRODUCED)
+    result = verdicts("larger-selected", frame)[-1]
+    assert (result.n, result.mean, result.verdict) == (2, 1.02, REPRODUCED)
     frame.loc[0, "magnitude"] = 0.99
     assert verdicts("larger-selected", frame)[-1].verdict == UNDECIDED
     frame["magnitude"] = 0.99
@@ -254,13 +254,13 @@ def test_a_planned_cell_that_is_not_done_keeps_a_claim_open(first, name, status,
     place = data.draw(st.integers(0, len(first) - 1))  # one of greedy selection, which both claims need
     frame.loc[place, ["status", "problem"]] = status, "its record was empty" if status == "failed" else None
     frame.loc[place, "test_accuracy"] = np.nan
-    found = verdict(name, frame)
-    assert (found.n, whole.n) == (len(first) - 1, len(first))
+    result = verdict(name, frame)
+    assert (result.n, whole.n) == (len(first) - 1, len(first))
     assert whole.settled
-    assert (found.verdict, found.settled) == (UNDECIDED, False)
-    assert f"{len(first) - 1} of {len(first)} planned seeds" in found.reason
-    assert f"1 cell {status}" in found.reason
-    assert ("its record was empty" in found.reason) == (status == "failed")
+    assert (result.verdict, result.settled) == (UNDECIDED, False)
+    assert f"{len(first) - 1} of {len(first)} planned seeds" in result.reason
+    assert f"1 cell {status}" in result.reason
+    assert ("its record was empty" in result.reason) == (status == "failed")
 
 
 @settings(max_examples=20, deadline=None)
@@ -268,17 +268,17 @@ def test_a_planned_cell_that_is_not_done_keeps_a_claim_open(first, name, status,
 def test_a_done_cell_without_a_number_is_said_and_keeps_a_claim_open(first, data):
     frame = cells_of(lenet(greedy8=first, learned1=first))
     frame.loc[data.draw(st.integers(0, len(first) - 1)), "test_accuracy"] = np.nan
-    found = verdict("lenet-k8", frame)
-    assert found.verdict == UNDECIDED
-    assert "1 cell done without a number" in found.reason
+    result = verdict("lenet-k8", frame)
+    assert result.verdict == UNDECIDED
+    assert "1 cell done without a number" in result.reason
 
 
 def test_cells_that_todays_code_would_train_again_are_said():
     frame = cells_of(GOOD)
     frame.loc[frame["seed"] < 2, "stale"] = "slotbench.selection.greedy has changed"
-    found = verdict("lenet-matches-learned", frame)
-    assert found.verdict == REPRODUCED
-    assert "would train 4 of its cells again" in found.reason
+    result = verdict("lenet-matches-learned", frame)
+    assert result.verdict == REPRODUCED
+    assert "would train 4 of its cells again" in result.reason
 
 
 def test_networks_that_never_moved_are_counted():
@@ -286,21 +286,21 @@ def test_networks_that_never_moved_are_counted():
         {("lenet", name, 2, "none"): [a, a, a] for name, a in (("greedy", 96), ("greedy-shared-layer", 10))}
     )
     frame.loc[frame["selection"] == "greedy-shared-layer", "moved"] = False
-    found = verdicts("sharing-small-k", frame)[-1]
-    assert found.verdict == REPRODUCED
-    assert "3 of its 6 networks with options never moved" in found.reason
+    result = verdicts("sharing-small-k", frame)[-1]
+    assert result.verdict == REPRODUCED
+    assert "3 of its 6 networks with options never moved" in result.reason
 
 
 @settings(max_examples=40, deadline=None)
 @given(center=st.integers(9700, 9900), n=st.integers(3, 6))
 def test_seeds_that_came_out_alike_have_an_interval_as_wide_as_one_image_makes_it(center, n):
-    found = verdict("lenet-k8", cells_of(lenet(greedy8=[center / 100] * n)))
+    result = verdict("lenet-k8", cells_of(lenet(greedy8=[center / 100] * n)))
     half = stats.t.isf(0.025, n - 1) * 0.01 / np.sqrt(n)
-    assert (found.low, found.high) == pytest.approx((center / 100 - half, center / 100 + half))
+    assert (result.low, result.high) == pytest.approx((center / 100 - half, center / 100 + half))
     if abs(center / 100 - 98) > half + 1e-9:
-        assert found.verdict == (REPRODUCED if center > 9800 else NOT_REPRODUCED)
+        assert result.verdict == (REPRODUCED if center > 9800 else NOT_REPRODUCED)
     else:
-        assert found.verdict == UNDECIDED
+        assert result.verdict == UNDECIDED
 
 
 @settings(max_examples=100, deadline=None)
@@ -332,8 +332,8 @@ def test_the_comparison_that_stands_worst_is_shown_whichever_side_the_claim_is_o
 def test_margins_are_the_numbers_that_a_person_would_write():
     for name in ("lenet-k2", "lenet-k8", "lenet-k128"):
         claim = FILE.claims[name]
-        found = verdict(name, cells_of({("lenet", "greedy", claim.first.k[0], "none"): [97.9, 97.91, 97.92]}))
-        assert found.margin == float(f"{found.margin:.2f}")
+        result = verdict(name, cells_of({("lenet", "greedy", claim.first.k[0], "none"): [97.9, 97.91, 97.92]}))
+        assert result.margin == float(f"{result.margin:.2f}")
 
 
 @settings(max_examples=50, deadline=None)
@@ -341,7 +341,7 @@ def test_margins_are_the_numbers_that_a_person_would_write():
 def test_holms_correction_is_its_definition(ps):
     """Against the definition: p(i) of m sorted ones is the largest of min(1, (m - j + 1) p(j)) over j ≤ i."""
     blank = one_network.Verdict("id", "s", "source", "difference", ("lenet",), UNDECIDED)
-    corrected = [found.p_holm for found in judge._with_holm([replace(blank, p=p) for p in ps])]
+    corrected = [result.p_holm for result in judge._with_holm([replace(blank, p=p) for p in ps])]
     ordered = sorted(ps)
     for p, p_holm in zip(ps, corrected, strict=True):
         steps_up_to = [(len(ps) - j) * q for j, q in enumerate(ordered) if q <= p]
@@ -353,31 +353,31 @@ def test_holms_correction_is_its_definition(ps):
 HIGH, LOW = [98.2, 98.21, 98.22], [97.0, 97.01, 97.02]
 
 
-def of(found, name):
-    return {reading.name: reading for reading in found.readings}[name]
+def of(result, name):
+    return {reading.name: reading for reading in result.readings}[name]
 
 
 def test_the_last_epoch_is_read_beside_and_a_verdict_that_differs_says_so():
     frame = cells_of(lenet(greedy8=HIGH))
     assert verdict("lenet-k8", frame).depends == ()
     frame["test_accuracy_last"] = LOW
-    found = verdict("lenet-k8", frame)
-    assert (found.verdict, of(found, "last epoch").verdict) == (REPRODUCED, NOT_REPRODUCED)
-    assert found.mark == "depends on epoch"
+    result = verdict("lenet-k8", frame)
+    assert (result.verdict, of(result, "last epoch").verdict) == (REPRODUCED, NOT_REPRODUCED)
+    assert result.mark == "depends on epoch"
 
 
 def test_the_other_recipe_is_read_beside():
     frame = pd.concat([cells_of(lenet(greedy8=HIGH)), cells_of(lenet(greedy8=LOW), recipe="paper", decides=False)])
-    found = verdict("lenet-k8", frame)
-    assert (found.verdict, found.n, of(found, "recipe paper").verdict) == (REPRODUCED, 3, NOT_REPRODUCED)
-    assert found.depends == ("recipe",)
+    result = verdict("lenet-k8", frame)
+    assert (result.verdict, result.n, of(result, "recipe paper").verdict) == (REPRODUCED, 3, NOT_REPRODUCED)
+    assert result.depends == ("recipe",)
 
 
 def test_a_margin_within_the_rounding_of_the_published_value_is_read_beside():
     """98.2 is 98.15 to 98.25: the margin 98.0 is anything from 97.95 to 98.05."""
-    found = verdict("lenet-k8", cells_of(lenet(greedy8=[98.03, 98.03, 98.03])))
-    assert [of(found, f"{end} rounding").margin for end in ("lowest", "highest")] == [97.95, 98.05]
-    assert found.depends == ("rounding",)
+    result = verdict("lenet-k8", cells_of(lenet(greedy8=[98.03, 98.03, 98.03])))
+    assert [of(result, f"{end} rounding").margin for end in ("lowest", "highest")] == [97.95, 98.05]
+    assert result.depends == ("rounding",)
     assert verdict("lenet-k8", cells_of(lenet(greedy8=HIGH))).depends == ()
 
 
@@ -389,23 +389,23 @@ def test_more_seeds_of_a_run_beside_are_read_beside(later, expected, settled):
     beside = cells_of(lenet(greedy8=later), decides=False)
     beside["seed"] += 5
     beside["record"] = "beside/" + beside["record"]
-    found = verdict("lenet-k8", cells_of(lenet(greedy8=HIGH)), beside)
-    assert (found.verdict, found.n) == (REPRODUCED, 3)
+    result = verdict("lenet-k8", cells_of(lenet(greedy8=HIGH)), beside)
+    assert (result.verdict, result.n) == (REPRODUCED, 3)
     if expected is None:
-        assert "more seeds" not in {reading.name for reading in found.readings}
+        assert "more seeds" not in {reading.name for reading in result.readings}
         return
-    reading = of(found, "more seeds")
+    reading = of(result, "more seeds")
     assert (reading.verdict, reading.settled, reading.n) == (expected, settled, 6 if settled else 5)
-    assert found.depends == (("seeds",) if settled else ())
+    assert result.depends == (("seeds",) if settled else ())
 
 
 def test_a_claim_about_learned_weights_is_read_against_the_tuned_baseline():
     beside = cells_of(lenet(learned1=[98.9, 98.91, 98.92]), recipe="learned-rate-0.1", decides=False).assign(tuned=True)
-    found = verdict("lenet-matches-learned", cells_of(lenet(greedy8=HIGH, learned1=HIGH)), beside)
-    reading = of(found, "tuned baseline")
-    assert (found.verdict, reading.verdict) == (REPRODUCED, NOT_REPRODUCED)
+    result = verdict("lenet-matches-learned", cells_of(lenet(greedy8=HIGH, learned1=HIGH)), beside)
+    reading = of(result, "tuned baseline")
+    assert (result.verdict, reading.verdict) == (REPRODUCED, NOT_REPRODUCED)
     assert reading.mean == pytest.approx(-0.7)
-    assert found.depends == ("baseline",)
+    assert result.depends == ("baseline",)
     assert not [r for r in verdict("lenet-k8", cells_of(lenet(greedy8=HIGH)), beside).readings if r.on == "baseline"]
 
 
@@ -435,17 +435,17 @@ def test_cells_of_another_recipe_do_not_count():
 
 @pytest.mark.parametrize("name", IDS)
 def test_a_run_of_another_recipe_than_the_papers_decides_nothing(name):
-    (found,) = verdicts(name, cells_of(GOOD, recipe="quick"))
-    assert found.verdict == NOT_RUN
-    assert "recipe quick decides no claim" in found.reason
+    (result,) = verdicts(name, cells_of(GOOD, recipe="quick"))
+    assert result.verdict == NOT_RUN
+    assert "recipe quick decides no claim" in result.reason
 
 
 def test_cells_that_deviate_from_their_recipe_do_not_count():
     frame = cells_of(GOOD)
     frame.loc[(frame["selection"] == "greedy") & (frame["seed"] > 0), "deviations"] = "epochs 1, not 120"
-    found = verdict("lenet-matches-learned", frame)
-    assert (found.verdict, found.n) == (UNDECIDED, 1)
-    assert "2 cells not trained as the recipe says" in found.reason
+    result = verdict("lenet-matches-learned", frame)
+    assert (result.verdict, result.n) == (UNDECIDED, 1)
+    assert "2 cells not trained as the recipe says" in result.reason
     frame.loc[frame["selection"] == "greedy", "deviations"] = "epochs 1, not 120"
     assert verdict("lenet-matches-learned", frame).verdict == NOT_RUN
 
@@ -461,11 +461,11 @@ def test_other_datasets_do_not_count():
 
 def competitive(**gaps):
     """Learned at 90 and greedy K = 8 so much above it, for each network, and two seeds a little off."""
-    found = {}
+    result = {}
     for architecture, gap in gaps.items():
-        found[architecture, "learned", 1, "none"] = [90.0, 90.1, 90.2]
-        found[architecture, "greedy", 8, "none"] = [90.0 + gap, 90.1 + gap, 90.21 + gap]
-    return cells_of(found)
+        result[architecture, "learned", 1, "none"] = [90.0, 90.1, 90.2]
+        result[architecture, "greedy", 8, "none"] = [90.0 + gap, 90.1 + gap, 90.21 + gap]
+    return cells_of(result)
 
 
 @pytest.mark.parametrize(
@@ -479,32 +479,32 @@ def competitive(**gaps):
     ],
 )
 def test_each_network_that_has_been_run_gets_a_verdict_and_all_get_one(gaps, expected):
-    found = verdicts("eight-competitive", competitive(**gaps))
-    assert found[0].architectures == tuple(FILE.networks)
-    assert found[0].verdict == expected
-    assert [one.architectures for one in found[1:]] == [(name,) for name in FILE.networks if name in gaps]
-    for one in found[1:]:
-        assert one.verdict == (REPRODUCED if gaps[one.architectures[0]] == 0 else NOT_REPRODUCED)
+    result = verdicts("eight-competitive", competitive(**gaps))
+    assert result[0].architectures == tuple(FILE.networks)
+    assert result[0].verdict == expected
+    assert [each.architectures for each in result[1:]] == [(name,) for name in FILE.networks if name in gaps]
+    for each in result[1:]:
+        assert each.verdict == (REPRODUCED if gaps[each.architectures[0]] == 0 else NOT_REPRODUCED)
     if gaps:
-        assert found[0].mean == pytest.approx(np.mean([*gaps.values()]) + 0.01 / 3)
-        assert set(found[0].records) == {record for one in found[1:] for record in one.records}
+        assert result[0].mean == pytest.approx(np.mean([*gaps.values()]) + 0.01 / 3)
+        assert set(result[0].records) == {record for each in result[1:] for record in each.records}
     absent = set(FILE.networks) - set(gaps)
     if gaps and absent:
-        assert f"not run: {', '.join(name for name in FILE.networks if name in absent)}" in found[0].reason
+        assert f"not run: {', '.join(name for name in FILE.networks if name in absent)}" in result[0].reason
 
 
 def test_a_network_that_is_only_shown_does_not_count_towards_all():
-    some = {}
+    accuracies = {}
     for name in ("conv4", "conv6", "vgg19"):
         start = "e120" if name == "vgg19" else "e140"
         up = -1 if name == "vgg19" else 1
-        some[name, "learned", 1, "none"] = [90.0, 90.1, 90.2]
-        some[name, "greedy", 8, start] = [90.0 + up, 90.1 + up, 90.21 + up]
-    some |= lenet(learned1=[90.0, 90.1, 90.2], greedy8_e120=[91.0, 91.1, 91.21])
-    found = verdicts("finetune-beats-learned", cells_of(some))
-    assert [one.verdict for one in found] == [REPRODUCED] * 4 + [NOT_REPRODUCED]
-    assert found[-1].architectures == ("vgg19",)
-    assert "does not count towards" in found[-1].reason
+        accuracies[name, "learned", 1, "none"] = [90.0, 90.1, 90.2]
+        accuracies[name, "greedy", 8, start] = [90.0 + up, 90.1 + up, 90.21 + up]
+    accuracies |= lenet(learned1=[90.0, 90.1, 90.2], greedy8_e120=[91.0, 91.1, 91.21])
+    result = verdicts("finetune-beats-learned", cells_of(accuracies))
+    assert [each.verdict for each in result] == [REPRODUCED] * 4 + [NOT_REPRODUCED]
+    assert result[-1].architectures == ("vgg19",)
+    assert "does not count towards" in result[-1].reason
 
 
 # ---- for people and programs -----------------------------------------------------------------------------
@@ -528,25 +528,25 @@ def folder(tmp_path_factory):
 def test_the_command_prints_a_table_and_json_that_say_the_same(folder):
     printed = slotbench("claims", "made-up", folder=folder)
     assert printed.returncode == 0, printed.stderr
-    found = json.loads(slotbench("claims", "made-up", "--json", folder=folder).stdout)
-    assert list(dict.fromkeys(one["id"] for one in found)) == IDS
+    result = json.loads(slotbench("claims", "made-up", "--json", folder=folder).stdout)
+    assert list(dict.fromkeys(each["id"] for each in result)) == IDS
     sentence, _, rest = printed.stdout.partition("\n\n")
     assert re.match(r"On LeNet-300-100 and MNIST \d+ of \d+ claims? hold", sentence)
     lines = rest.splitlines()
-    firsts = [next(one["verdict"] for one in found if one["id"] == name) for name in IDS]
+    firsts = [next(each["verdict"] for each in result if each["id"] == name) for name in IDS]
     assert lines[0].startswith(f"{len(IDS)} claims: ")
     for word, sign in SIGNS.items():
         assert (f"{sign} {firsts.count(word)} {word}" in lines[0]) == (word in firsts)
     told = [line for line in lines if line.startswith("  ")]
     assert [line.rpartition("[")[2] for line in lines if line.endswith("]")] == [f"{name}]" for name in IDS]
-    assert all(f"{one['statement']}. [{one['id']}]" in lines for one in found)
-    for one, line in zip(found, told, strict=True):
-        assert re.match(rf"  {', '.join(one['architectures'])}: . {one['verdict']}", line)
-        assert {"id", "architectures", "verdict", "n", "mean", "low", "high", "margin", "published"} <= set(one)
-        assert one["verdict"] in SIGNS
-        assert all((folder / "results" / record).is_file() for record in one["records"])
-        if one["mean"] is not None and one["published"] is not None:
-            assert one["distance"] == pytest.approx(one["mean"] - one["published"])
+    assert all(f"{each['statement']}. [{each['id']}]" in lines for each in result)
+    for each, line in zip(result, told, strict=True):
+        assert re.match(rf"  {', '.join(each['architectures'])}: . {each['verdict']}", line)
+        assert {"id", "architectures", "verdict", "n", "mean", "low", "high", "margin", "published"} <= set(each)
+        assert each["verdict"] in SIGNS
+        assert all((folder / "results" / record).is_file() for record in each["records"])
+        if each["mean"] is not None and each["published"] is not None:
+            assert each["distance"] == pytest.approx(each["mean"] - each["published"])
     assert "conv6" in printed.stdout
     assert "1 cell diverged" in printed.stdout
 
@@ -575,15 +575,15 @@ def test_the_report_begins_with_the_verdicts_and_their_records(folder, tmp_path,
     assert {f"claim-{name}" for name in IDS} <= set(parsed.ids)
     for word, sign in SIGNS.items():  # in words and by shape
         assert f"{sign} {word}" in parsed.text
-    for one in judge.judge(table.read(folder / "results" / "made-up"), hostile):
-        if one.verdict == NOT_RUN:
-            assert one.statement in parsed.text
+    for each in judge.judge(table.read(folder / "results" / "made-up"), hostile):
+        if each.verdict == NOT_RUN:
+            assert each.statement in parsed.text
             continue
-        (claim,) = re.findall(rf'<tbody id="claim-{one.id}"[^>]*>(.*?)</tbody>', text, re.S)
+        (claim,) = re.findall(rf'<tbody id="claim-{each.id}"[^>]*>(.*?)</tbody>', text, re.S)
         shown = Page(claim)
-        assert one.statement in shown.text
-        assert one.found in shown.text
-        assert {f"../../results/{record}" for record in one.records} <= set(shown.addresses)
+        assert each.statement in shown.text
+        assert each.found in shown.text
+        assert {f"../../results/{record}" for record in each.records} <= set(shown.addresses)
 
 
 def test_every_kind_of_verdict_has_a_colour_of_its_own_rule():

@@ -110,17 +110,17 @@ def test_a_run_of_one_seed_renders_and_says_that_five_are_the_papers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "said"),
+    ("recipe", "words"),
     [
         ("quick", "neither the paper's nor that of the authors' code"),
         ("authors-code", "those of the authors' code"),
         ("paper", "Hyper-parameters are the paper's"),
     ],
 )
-def test_it_says_what_differs_from_the_paper(tmp_path, recipe, said):
+def test_it_says_what_differs_from_the_paper(tmp_path, recipe, words):
     cells = synthetic.grid(networks=(("digits", "lenet"),), ks=(2,), seeds=1, recipe=recipe, finetune=())
     page = Page(rendered(tmp_path, cells, recipe=recipe).read_text())
-    assert said in page.text
+    assert words in page.text
     assert "The paper has no lenet on digits" in page.text
     assert "not trained as" not in page.text
 
@@ -196,14 +196,17 @@ def test_latex_compiles_the_paper_with_embedded_fonts_and_nothing_past_the_margi
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
     for _ in range(2):  # longtable learns the widths of columns in the first pass
         done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
-    said = done.stdout.decode(errors="replace")
-    if re.search(r"File `.*' not found", said):
+    output = done.stdout.decode(errors="replace")
+    if re.search(r"File `.*' not found", output):
         pytest.skip("a LaTeX package is not installed")
-    assert done.returncode == 0, said[-2000:]
+    assert done.returncode == 0, output[-2000:]
     log = (folder / "paper.log").read_text(errors="replace")
     assert [width for width in re.findall(r"Overfull \\[hv]box \((\d+)", log) if int(width) >= 5] == []
     assert "undefined" not in log
-    pages = {one: (folder / "paper.tex").read_text().count(one) for one in ("includegraphics", "begin{longtable}")}
+    pages = {
+        command: (folder / "paper.tex").read_text().count(command)
+        for command in ("includegraphics", "begin{longtable}")
+    }
     assert pages == {"includegraphics": len(figures.FIGURES), "begin{longtable}": len(tables.TABLES) + 2}
     if shutil.which("pdffonts"):
         fonts = subprocess.run(["pdffonts", "paper.pdf"], cwd=folder, capture_output=True, text=True, check=True).stdout
@@ -288,8 +291,8 @@ def test_the_tables_of_two_runs_stand_in_one_paper_of_two_columns(tmp_path):
     (tmp_path / "own.tex").write_text(paper, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "own.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
-    said = done.stdout.decode(errors="replace")
-    if re.search(r"File `.*' not found", said):
+    output = done.stdout.decode(errors="replace")
+    if re.search(r"File `.*' not found", output):
         pytest.skip("a LaTeX package is not installed")
-    assert done.returncode == 0, said[-2000:]
-    assert "multiply defined" not in said
+    assert done.returncode == 0, output[-2000:]
+    assert "multiply defined" not in output

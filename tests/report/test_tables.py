@@ -18,16 +18,16 @@ from tests.support import synthetic
 def frame(tmp_path):
     """A synthetic run with one diverged, one missing and one failed cell."""
     run = synthetic.SyntheticRun("made-up", "authors-code", synthetic.grid(ks=(1, 2, 8)))
-    one, two, three = [cell for cell in run.cells() if cell.selection == "greedy" and cell.seed == 2][:3]
+    first, two, three = [cell for cell in run.cells() if cell.selection == "greedy" and cell.seed == 2][:3]
     synthetic.train(tmp_path, run, without=(two,))
-    synthetic.path(tmp_path, run, one).write_text(records.text(synthetic.record(one, status="diverged")))
+    synthetic.path(tmp_path, run, first).write_text(records.text(synthetic.record(first, status="diverged")))
     synthetic.path(tmp_path, run, three).write_text("{}")
     return table.collect(run, tmp_path).cells
 
 
-def lines(one, **wanted):
-    heads = [column.head for column in one.columns]
-    rows = [dict(zip(heads, row, strict=True)) for row in one.rows]
+def lines(table, **wanted):
+    heads = [column.head for column in table.columns]
+    rows = [dict(zip(heads, row, strict=True)) for row in table.rows]
     return [row for row in rows if all(str(row[head]) == value for head, value in wanted.items())]
 
 

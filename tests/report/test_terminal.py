@@ -59,10 +59,10 @@ def test_status_counts_cells_and_estimates_the_rest_by_what_was_measured(folder)
     finish(folder, CELLS[:1])
     record = records.read(record_of(folder, CELLS[0]))
     epoch = record.costs.wall_seconds / record.results.epochs
-    said = slotbench("status", "config/mine.yaml", folder=folder).stdout
-    assert said.startswith("mine: 1 done, 3 waiting of 4 cells\n")
+    output = slotbench("status", "config/mine.yaml", folder=folder).stdout
+    assert output.startswith("mine: 1 done, 3 waiting of 4 cells\n")
     # greedy by greedy's measured epochs, learned by its network's, as nothing nearer is known
-    assert f"time left: {status._time(3 * 12 * epoch)} with 1 at a time" in said
+    assert f"time left: {status._time(3 * 12 * epoch)} with 1 at a time" in output
     finish(folder, list(config.load(folder / "config" / "mine.yaml").cells()))
     assert slotbench("status", "mine", folder=folder).stdout == "mine: 4 done of 4 cells\nnothing is left to train\n"
 
@@ -74,11 +74,11 @@ def test_status_names_what_failed_and_what_is_outdated_with_the_reason(folder):
     record_of(folder, CELLS[1]).unlink()
     Path(f"{record_of(folder, CELLS[1])}.failed").write_text("no space left\n", encoding="utf-8")
     record_of(folder, CELLS[2]).write_text("{")
-    said = slotbench("status", "mine", folder=folder).stdout
-    assert said.startswith("mine: 0 done, 2 failed, 1 outdated, 1 waiting of 4 cells\n")
-    assert f"failed: {CELLS[1]}: no space left\n" in said
-    assert f"outdated: {CELLS[0]}: recipe 'quick' changed: batch was 7 and is 32\n" in said
-    assert re.search(rf"failed: {CELLS[2]}: .*not a record", said)
+    output = slotbench("status", "mine", folder=folder).stdout
+    assert output.startswith("mine: 0 done, 2 failed, 1 outdated, 1 waiting of 4 cells\n")
+    assert f"failed: {CELLS[1]}: no space left\n" in output
+    assert f"outdated: {CELLS[0]}: recipe 'quick' changed: batch was 7 and is 32\n" in output
+    assert re.search(rf"failed: {CELLS[2]}: .*not a record", output)
 
 
 def test_a_run_that_no_config_names_is_told(folder):
@@ -216,33 +216,33 @@ def test_show_has_what_a_cells_page_has(tmp_path):
     index = rendered(tmp_path, cells)
     cell = next(cell for cell in cells if cell.finetune == "e100")
     panel = panels_of(index.parent)[str(cell)]
-    said = slotbench("show", f"made-up/{cell}", folder=tmp_path).stdout
-    assert said.startswith(f"{cell}: done, test accuracy {panel['accuracy']}\n")
+    output = slotbench("show", f"made-up/{cell}", folder=tmp_path).stdout
+    assert output.startswith(f"{cell}: done, test accuracy {panel['accuracy']}\n")
     for term, value in (panel["results"] | panel["recipe"] | panel["provenance"]).items():
-        assert re.search(rf"^ *{re.escape(term)} +{re.escape(value)}", said, re.M), term
-    assert all(command in said for command in panel["commands"])
-    assert said == slotbench("show", f"results/made-up/cells/{cell.path}", folder=tmp_path).stdout
-    assert re.search(r"train loss +█[▁-█]+▁  ", said)  # it falls
+        assert re.search(rf"^ *{re.escape(term)} +{re.escape(value)}", output, re.M), term
+    assert all(command in output for command in panel["commands"])
+    assert output == slotbench("show", f"results/made-up/cells/{cell.path}", folder=tmp_path).stdout
+    assert re.search(r"train loss +█[▁-█]+▁  ", output)  # it falls
 
 
 def test_show_tells_of_a_cell_without_a_record_how_to_train_it(folder):
-    said = slotbench("show", f"mine/{CELLS[0]}", folder=folder).stdout
-    assert "waiting" in said
-    assert "slotbench train --recipe quick --dataset digits --architecture lenet --selection greedy --k 8" in said
+    output = slotbench("show", f"mine/{CELLS[0]}", folder=folder).stdout
+    assert "waiting" in output
+    assert "slotbench train --recipe quick --dataset digits --architecture lenet --selection greedy --k 8" in output
     assert slotbench("show", "mine/what", folder=folder).returncode == 2
 
 
 def test_compare_pairs_the_seeds_that_both_runs_have(tmp_path):
     cells = synthetic.grid(ks=(2, 8), finetune=())
-    for name, some in (("one", cells), ("two", [cell for cell in cells if (cell.seed, cell.k) != (0, 8)])):
-        run = synthetic.SyntheticRun(name, "authors-code", tuple(some))
+    for name, its_cells in (("one", cells), ("two", [cell for cell in cells if (cell.seed, cell.k) != (0, 8)])):
+        run = synthetic.SyntheticRun(name, "authors-code", tuple(its_cells))
         synthetic.train(tmp_path / "results", run)
         table.write(table.collect(run, tmp_path / "results"), tmp_path / "results" / name)
-    said = slotbench("compare", "one", "two", folder=tmp_path).stdout
-    assert "lenet on mnist\n" in said
+    output = slotbench("compare", "one", "two", folder=tmp_path).stdout
+    assert "lenet on mnist\n" in output
     rows = [
         re.split(r"  +|(?<=[\d–]) (?=[+\d])", line.strip())
-        for line in said.splitlines()
+        for line in output.splitlines()
         if re.match(r"greedy|learned", line)
     ]
     shown = {tuple(row[:2]): row for row in rows}
@@ -250,7 +250,7 @@ def test_compare_pairs_the_seeds_that_both_runs_have(tmp_path):
     assert shown["greedy", "2"][-2] == "+0.00 ± 0.00"
     assert shown["greedy", "8"][-1] == "3/2/2"
     assert shown["learned", "–"][-1] == "3/3/3"
-    assert "only in" not in said
+    assert "only in" not in output
     done = slotbench("compare", "one", "three", folder=tmp_path)
     assert done.returncode == 2
     assert "slotbench collect" in done.stderr

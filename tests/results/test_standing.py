@@ -73,9 +73,9 @@ def test_vouched_code_stands_and_says_by_what(written):
     earlier = fingerprint(CELL) | {"slotbench.training.session": "0"}
     path = written(RECIPE, earlier)
     vouching.write(run_folder(path), attestation((summary(earlier), summary(fingerprint(CELL)))))
-    found = standing(CELL, path)
-    assert found.reason is None
-    assert found.vouched == (
+    stands = standing(CELL, path)
+    assert stands.reason is None
+    assert stands.vouched == (
         f"made by {record(CELL).provenance.commit[:7]}; at 9c0ffee, 24 cells were replayed and every bit agreed"
     )
 

@@ -46,11 +46,11 @@ def test_the_columns_begin_as_promised(run, tmp_path):
 def test_numbers_are_those_of_the_record_in_percent(run, tmp_path):
     cell = run.cells()[2]
     record = json.loads(synthetic.path(tmp_path, run, cell).read_text())
-    one = row(table.collect(run, tmp_path).cells, cell)
-    assert one["test_accuracy"] == pytest.approx(100 * record["results"]["test_accuracy"])
-    assert one["epochs"] == record["results"]["epochs"]
-    assert one["flops"] == 81_457_200_000 * 120
-    assert one["changed"] == record["results"]["curves"]["changed"][-1]
+    line = row(table.collect(run, tmp_path).cells, cell)
+    assert line["test_accuracy"] == pytest.approx(100 * record["results"]["test_accuracy"])
+    assert line["epochs"] == record["results"]["epochs"]
+    assert line["flops"] == 81_457_200_000 * 120
+    assert line["changed"] == record["results"]["curves"]["changed"][-1]
 
 
 def test_a_record_whose_curves_are_empty_is_collected_and_what_they_would_tell_is_not_known(run, tmp_path):
@@ -67,9 +67,9 @@ def test_a_record_whose_curves_are_empty_is_collected_and_what_they_would_tell_i
 
 def test_the_flops_of_a_finetuned_cell_are_those_of_its_own_epochs(run, tmp_path):
     cell = next(cell for cell in run.cells() if cell.finetune == "e100")
-    one = row(table.collect(run, tmp_path).cells, cell)
-    assert (one["start_epoch"], one["epochs"]) == (100, 220)
-    assert one["flops"] == 81_457_200_000 * 120
+    line = row(table.collect(run, tmp_path).cells, cell)
+    assert (line["start_epoch"], line["epochs"]) == (100, 220)
+    assert line["flops"] == 81_457_200_000 * 120
 
 
 def test_nothing_is_dropped_silently(run, tmp_path):
@@ -187,9 +187,9 @@ def test_training_that_had_ended_earlier_counts_its_best_epoch_till_then(validat
         assert stopped.empty
         return
     best = max(range(epochs), key=lambda i: validation[i])  # the first of the highest
-    (found,) = stopped.to_dict("records")
-    assert (found["epochs"], found["best_epoch"]) == (epochs, best + 1)
-    assert (found["test_accuracy"], found["validation_accuracy"]) == (50 + best, validation[best])
+    (ended,) = stopped.to_dict("records")
+    assert (ended["epochs"], ended["best_epoch"]) == (epochs, best + 1)
+    assert (ended["test_accuracy"], ended["validation_accuracy"]) == (50 + best, validation[best])
 
 
 def test_whether_a_cell_has_moved_is_whether_any_epoch_changed_it(tmp_path):
@@ -339,20 +339,20 @@ def cells(accuracies, statuses):
 @settings(deadline=None)
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=20))
 def test_the_interval_is_students(accuracies):
-    one = table.summary(cells(accuracies, "done"), ["k"]).iloc[0]
-    assert one["n"] == len(accuracies)
-    assert one["mean"] == pytest.approx(np.mean(accuracies))
+    line = table.summary(cells(accuracies, "done"), ["k"]).iloc[0]
+    assert line["n"] == len(accuracies)
+    assert line["mean"] == pytest.approx(np.mean(accuracies))
     if np.ptp(accuracies) > 1e-9:
         low, high = stats.t.interval(0.95, len(accuracies) - 1, loc=np.mean(accuracies), scale=stats.sem(accuracies))
-        assert (one["mean"] - one["half"], one["mean"] + one["half"]) == pytest.approx((low, high))
+        assert (line["mean"] - line["half"], line["mean"] + line["half"]) == pytest.approx((low, high))
 
 
 def test_one_seed_has_no_interval():
-    one = table.summary(cells([97.0], "done"), ["k"]).iloc[0]
-    assert (one["n"], one["mean"]) == (1, 97.0)
-    assert np.isnan(one["half"])
+    line = table.summary(cells([97.0], "done"), ["k"]).iloc[0]
+    assert (line["n"], line["mean"]) == (1, 97.0)
+    assert np.isnan(line["half"])
 
 
 def test_a_diverged_cell_is_counted_and_not_averaged():
-    one = table.summary(cells([97.0, 10.0, np.nan], ["done", "diverged", "missing"]), ["k"]).iloc[0]
-    assert (one["n"], one["mean"], one["diverged"], one["missing"], one["failed"]) == (1, 97.0, 1, 1, 0)
+    line = table.summary(cells([97.0, 10.0, np.nan], ["done", "diverged", "missing"]), ["k"]).iloc[0]
+    assert (line["n"], line["mean"], line["diverged"], line["missing"], line["failed"]) == (1, 97.0, 1, 1, 0)

@@ -71,17 +71,17 @@ def test_of_equal_scores_the_first_ones_count(data):
 
 def test_goes_on_from_a_state():
     weights = [nn.Parameter(torch.empty(9, 7)) for _ in range(2)]
-    one, other = (EdgePopup([weight], seed=0, lr=0.5, momentum=0.9) for weight in weights)
+    first, other = (EdgePopup([weight], seed=0, lr=0.5, momentum=0.9) for weight in weights)
     gradients = torch.randn(20, 9, 7, generator=torch.Generator().manual_seed(0))
     for gradient in gradients[:10]:
         weights[0].grad = gradient
-        one.step()
+        first.step()
     assert not torch.equal(*weights)
-    other.load_state_dict(copy.deepcopy(one.state_dict()))
+    other.load_state_dict(copy.deepcopy(first.state_dict()))
     assert torch.equal(*weights)
     for gradient in gradients[10:]:
         weights[0].grad = weights[1].grad = gradient
-        one.step()
+        first.step()
         other.step()
         assert torch.equal(*weights)
 

@@ -77,10 +77,10 @@ def test_ties_go_to_the_lowest_option_as_in_argmax(data):
 def test_the_level_follows_from_a_and_b_alone_and_not_from_the_way_there():
     """So a cell that goes on from its state selects what it would have selected."""
     weights = [nn.Parameter(torch.empty(60, 50)) for _ in range(2)]
-    one, other = (Greedy([weight], k=64, seed=0, lr=0.5, momentum=0.9, weight_decay=1e-3) for weight in weights)
+    first, other = (Greedy([weight], k=64, seed=0, lr=0.5, momentum=0.9, weight_decay=1e-3) for weight in weights)
     generator = torch.Generator().manual_seed(0)
     for _ in range(40):
         weights[0].grad = torch.randn(60, 50, generator=generator)
-        one.step()
-        other.load_state_dict(copy.deepcopy(one.state_dict()))
+        first.step()
+        other.load_state_dict(copy.deepcopy(first.state_dict()))
         assert torch.equal(*weights)

@@ -45,8 +45,8 @@ def drawn_here() -> str:
 
 
 def test_a_damaged_or_foreign_kernel_in_the_cache_is_built_again(tmp_path, monkeypatch):
-    way, drawn, said = run(XDG_CACHE_HOME=str(tmp_path))
-    assert (way, said) == ("compiled", "")
+    way, drawn, told = run(XDG_CACHE_HOME=str(tmp_path))
+    assert (way, told) == ("compiled", "")
     (kept,) = (tmp_path / "slotbench").glob("*.so")
     whole = kept.read_bytes()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -101,12 +101,12 @@ def test_without_a_compiler_it_draws_the_same_and_says_why_it_is_slower(lacking,
     if lacking == "one that fails":
         (folder / "cc").write_text("#!/bin/sh\necho 'no header at all' >&2\nexit 1\n")
         (folder / "cc").chmod(0o755)
-    way, drawn, said = run(PATH=f"{folder}:/nowhere", XDG_CACHE_HOME=str(tmp_path))
+    way, drawn, told = run(PATH=f"{folder}:/nowhere", XDG_CACHE_HOME=str(tmp_path))
     assert way == "torch"
     assert drawn == drawn_here()
-    assert "slotbench: selection runs without its kernel, slower and to the same bits" in said
-    assert ("no C compiler" if lacking == "no compiler" else "no header at all") in said
-    assert len(said.splitlines()) == 1
+    assert "slotbench: selection runs without its kernel, slower and to the same bits" in told
+    assert ("no C compiler" if lacking == "no compiler" else "no header at all") in told
+    assert len(told.splitlines()) == 1
 
 
 def test_a_person_can_do_without_it():

@@ -44,8 +44,8 @@ def test_a_failure_of_triton_is_said_and_selection_runs_by_torch(monkeypatch, ca
     try:
         device = torch.device("cuda", 7)
         assert [kernel.path(device) for _ in range(3)] == ["torch"] * 3
-        said = capsys.readouterr().err
-        assert said.splitlines() == [
+        told = capsys.readouterr().err
+        assert told.splitlines() == [
             "slotbench: selection runs without Triton on cuda:7, which makes a step several times as long "
             "(RuntimeError: no Python.h)"
         ]

@@ -43,7 +43,7 @@ def test_trains_what_its_definition_trains(kind, sgd):
     ticket = LotteryTicket(ours.parameters(), seed=3, **settings)
     Learned(theirs.parameters(), seed=3, lr=0.1)
     initial = [parameter.detach().clone() for parameter in theirs.parameters()]
-    masks = [torch.ones_like(one) for one in initial]
+    masks = [torch.ones_like(weight) for weight in initial]
     for left in (1.0, 0.4, 0.16):
         train(ours, ticket)
         train(theirs, torch.optim.SGD(theirs.parameters(), **settings), masks)
@@ -75,20 +75,20 @@ def test_begins_each_round_at_the_first_learning_rate():
 
 def test_goes_on_from_a_state():
     weights = [nn.Parameter(torch.empty(9, 7)) for _ in range(2)]
-    one, other = (LotteryTicket([weight], seed=0, lr=0.5, momentum=0.9) for weight in weights)
+    first, other = (LotteryTicket([weight], seed=0, lr=0.5, momentum=0.9) for weight in weights)
     gradients = torch.randn(30, 9, 7, generator=torch.Generator().manual_seed(0))
 
     for number, gradient in enumerate(gradients[:20]):
         if number == 10:
-            one.prune(0.8)
+            first.prune(0.8)
         weights[0].grad = gradient
-        one.step()
+        first.step()
     with torch.no_grad():
         weights[1].copy_(weights[0])
-    other.load_state_dict(copy.deepcopy(one.state_dict()))
+    other.load_state_dict(copy.deepcopy(first.state_dict()))
     for gradient in gradients[20:]:
         weights[0].grad = weights[1].grad = gradient
-        one.step()
+        first.step()
         other.step()
         assert torch.equal(*weights)
     assert int((weights[0] != 0).sum()) == round(0.2 * 63)

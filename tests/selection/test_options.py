@@ -28,7 +28,7 @@ def test_what_is_drawn_does_not_depend_on_the_size_of_blocks(k, monkeypatch):
     whole = drawn(k).whole()
     for block in (8, 1000, 2**14):
         monkeypatch.setattr(options, "BLOCK", block)
-        assert all(np.array_equal(one, other) for one, other in zip(whole, drawn(k).whole(), strict=True))
+        assert all(np.array_equal(first, other) for first, other in zip(whole, drawn(k).whole(), strict=True))
 
 
 def test_seeds_and_layers_are_independent_and_repeatable():
@@ -79,9 +79,9 @@ def test_initial_scores_of_convolutions_and_of_linear_layers_have_their_own_boun
 
 def test_learned_weights_start_as_the_random_network_of_k_1():
     networks = [torch.nn.Sequential(torch.nn.Linear(30, 20), torch.nn.Conv2d(3, 4, 3)) for _ in range(2)]
-    weights = [[one for one in network.parameters() if one.dim() > 1] for network in networks]
+    weights = [[weight for weight in network.parameters() if weight.dim() > 1] for network in networks]
     Greedy(weights[0], k=1, seed=5, lr=0.1)
     Learned(weights[1], seed=5, lr=0.1)
-    for one, other in zip(*weights, strict=True):
-        assert torch.equal(one, other)
-        assert one.abs().max() > 0
+    for first, other in zip(*weights, strict=True):
+        assert torch.equal(first, other)
+        assert first.abs().max() > 0

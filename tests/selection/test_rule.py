@@ -39,8 +39,8 @@ def values(weights) -> list[torch.Tensor]:
     return [weight.detach().clone() for weight in weights]
 
 
-def equal(some, others) -> bool:
-    return all(torch.equal(one, other) for one, other in zip(some, others, strict=True))
+def equal(tensors, others) -> bool:
+    return all(torch.equal(first, other) for first, other in zip(tensors, others, strict=True))
 
 
 def deep(pair):

@@ -59,7 +59,7 @@ def test_any_number_of_threads_builds_the_same(k, sharing):
     assert len(options.starts) > BLOCKS
     alone, *others = (build(options, np.float32, -1, threads) for threads in (1, 3, None))
     for other in others:
-        assert all(np.array_equal(one, two, equal_nan=True) for one, two in zip(alone, other, strict=True))
+        assert all(np.array_equal(first, two, equal_nan=True) for first, two in zip(alone, other, strict=True))
 
 
 def test_an_empty_layer_has_no_levels():
@@ -89,5 +89,5 @@ def test_both_ways_of_building_it_agree_to_the_bit(data):
         for _ in range(2)
     )
     compiled = kernel.envelopes(options, scores, dtype, sign)
-    for one, other in zip(compiled, climb(options.astype(float), sign * scores.astype(float), dtype), strict=True):
-        assert np.array_equal(one, other, equal_nan=one.dtype == dtype)
+    for first, other in zip(compiled, climb(options.astype(float), sign * scores.astype(float), dtype), strict=True):
+        assert np.array_equal(first, other, equal_nan=first.dtype == dtype)

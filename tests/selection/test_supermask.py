@@ -71,10 +71,10 @@ def test_eval_keeps_what_is_more_likely_kept_and_train_draws_again():
     magnitude = glorot_deviation(weight.shape) / kept.double().mean()
     torch.testing.assert_close(weight.abs(), kept * magnitude)
     supermask.train()
-    one = weight.detach().clone()
-    assert not torch.equal(one != 0, kept)
+    before = weight.detach().clone()
+    assert not torch.equal(before != 0, kept)
     supermask.step()
-    assert not torch.equal(one != 0, weight != 0), "a step in training draws for the next forward pass"
+    assert not torch.equal(before != 0, weight != 0), "a step in training draws for the next forward pass"
 
 
 def test_draws_follow_from_the_global_generator():

@@ -62,8 +62,8 @@ def run_of(cells: pd.DataFrame, beside: pd.DataFrame | None = None) -> table.Col
 
 def verdicts(name: str, frame: pd.DataFrame, beside: pd.DataFrame | None = None) -> list[Verdict]:
     """All verdicts on one claim."""
-    one = FILE.model_copy(update={"claims": {name: FILE.claims[name]}})
-    return judge.judge(run_of(frame, beside), one)
+    single = FILE.model_copy(update={"claims": {name: FILE.claims[name]}})
+    return judge.judge(run_of(frame, beside), single)
 
 
 def verdict(name: str, frame: pd.DataFrame, beside: pd.DataFrame | None = None) -> Verdict:

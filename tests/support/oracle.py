@@ -19,7 +19,9 @@ class Textbook:
         self.options: list[Tensor] = []
         self.scores: list[nn.Parameter] = []
         for weight, layer in zip(weights, drawn, strict=True):
-            options, scores = (torch.from_numpy(one).to(weight).view(*weight.shape, layer.k) for one in layer.whole())
+            options, scores = (
+                torch.from_numpy(array).to(weight).view(*weight.shape, layer.k) for array in layer.whole()
+            )
             self.options.append(options)
             self.scores.append(nn.Parameter(scores.clone()))
         self.optimizer = torch.optim.SGD(self.scores, **sgd)

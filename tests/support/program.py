@@ -66,20 +66,20 @@ class Program(Tree):
     def run(self, *arguments: object, **variables: str) -> CompletedProcess[str]:
         return ended(self.start(*arguments, **variables))
 
-    def training(self, one: Cell, out: Path, **changes: object) -> list[object]:
+    def training(self, target: Cell, out: Path, **changes: object) -> list[object]:
         """The words that train `one` to the record `out`; a finetuned one from its undisturbed parent."""
         axes = ("dataset", "architecture", "selection", "k", "finetune", "seed", "recipe")
-        options = {axis: getattr(one, axis) for axis in axes} | {"out": out}
-        if one.parent is not None:
-            options["parent"] = self.undisturbed(one.parent)
+        options = {axis: getattr(target, axis) for axis in axes} | {"out": out}
+        if target.parent is not None:
+            options["parent"] = self.undisturbed(target.parent)
         options |= changes
         return ["train", *(word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value))]
 
-    def undisturbed(self, one: Cell) -> Path:
+    def undisturbed(self, target: Cell) -> Path:
         """The record of a run that nothing happened to, and that wrote no state; trained when first asked for."""
-        out = self.folder / "undisturbed" / one.path
+        out = self.folder / "undisturbed" / target.path
         if not out.exists():
-            done = self.run(*self.training(one, out), SLOTBENCH_RESUME_SECONDS="3600")
+            done = self.run(*self.training(target, out), SLOTBENCH_RESUME_SECONDS="3600")
             assert done.returncode == 0, done.stderr
         return out
 
@@ -106,10 +106,10 @@ def until(condition: Callable[[], object], process: Popen[str]) -> None:
         time.sleep(0.002)
 
 
-def training_begun(program: Program, one: Cell, out: Path, epoch: int = 2) -> Popen[str]:
+def training_begun(program: Program, target: Cell, out: Path, epoch: int = 2) -> Popen[str]:
     """A process that trains `one` and has written its state of `epoch`, or a later one."""
     before = set(states(out))
-    process = program.start(*program.training(one, out))
+    process = program.start(*program.training(target, out))
     until(lambda: any(epoch_of(state) >= epoch for state in set(states(out)) - before), process)
     assert process.poll() is None, ended(process).stderr
     return process

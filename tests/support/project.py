@@ -27,7 +27,8 @@ class Tree:
         hidden = shutil.ignore_patterns("__pycache__")
         for name in ("workflow", "profiles", "config", "slotbench"):
             shutil.copytree(ROOT / name, folder / name, ignore=hidden)
-        shutil.copy(ROOT / "Snakefile", folder)
+        for name in ("Snakefile", "environment.yml"):
+            shutil.copy(ROOT / name, folder)
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {

@@ -43,11 +43,13 @@ def side_by_side(
     scores = [nn.Parameter(optimizer.state[weight]["b"].clone()) for weight in layers]
     plain = torch.optim.SGD(scores, **sgd)
     schedules = [
-        torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(one, T_0=steps // 3) for one in (optimizer, plain)
+        torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(each, T_0=steps // 3) for each in (optimizer, plain)
     ]
     generator = torch.Generator().manual_seed(7)
     for step in range(steps + 1):
-        weights = [one * mask(score, weight.detach()) for one, score, weight in zip(fixed, scores, layers, strict=True)]
+        weights = [
+            each * mask(score, weight.detach()) for each, score, weight in zip(fixed, scores, layers, strict=True)
+        ]
         yield [(weight, weights[i], optimizer.state[weight]["b"], scores[i]) for i, weight in enumerate(layers)]
         if step == steps:
             return

@@ -21,11 +21,11 @@ class SyntheticRun:
 
     run: str
     recipe: str
-    some: tuple[Cell, ...]
+    planned: tuple[Cell, ...]
     others: tuple[SyntheticRun, ...] = ()
 
     def cells(self) -> tuple[Cell, ...]:
-        return self.some
+        return self.planned
 
 
 def accuracy(cell: Cell) -> float:

@@ -58,7 +58,7 @@ def eagerly(body, _device):
 
     def replay():
         gradients = [weight.grad for weight in body.__self__.weights]
-        for output, value in zip(outputs, [one.clone() for one in body()], strict=True):
+        for output, value in zip(outputs, [tensor.clone() for tensor in body()], strict=True):
             output.copy_(value)
         for weight, gradient in zip(body.__self__.weights, gradients, strict=True):
             weight.grad = gradient
@@ -128,11 +128,13 @@ def test_a_graph_trains_as_the_network_does_batches_of_another_size_included():
     device = torch.device("cuda")
     ours, theirs = network().to(device).train(), network().to(device).train()
     loss = cuda_graphs.Loss(theirs, (None, None), "float32")
-    graphed = cuda_graphs.passes(cuda_graphs.Loss(ours, (None, None), "float32"), *(one.to(device) for one in batch()))
+    graphed = cuda_graphs.passes(
+        cuda_graphs.Loss(ours, (None, None), "float32"), *(tensor.to(device) for tensor in batch())
+    )
     assert isinstance(graphed, cuda_graphs.OneGraph)
     optimizers = [torch.optim.SGD(model.parameters(), lr=0.1) for model in (ours, theirs)]
     for size in (16, 16, 5, 16):
-        images, labels = (one.to(device) for one in batch(size))
+        images, labels = (tensor.to(device) for tensor in batch(size))
         losses = []
         for passes, optimizer in zip((graphed, loss.passes), optimizers, strict=True):
             torch.manual_seed(size)
@@ -140,5 +142,5 @@ def test_a_graph_trains_as_the_network_does_batches_of_another_size_included():
             optimizer.step()
             optimizer.zero_grad()
         torch.testing.assert_close(*losses)
-    for one, other in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
-        torch.testing.assert_close(one, other)
+    for tensor, other in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
+        torch.testing.assert_close(tensor, other)

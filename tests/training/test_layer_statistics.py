@@ -65,25 +65,25 @@ def reachable(options: np.ndarray, scores: np.ndarray, a: float) -> list[float]:
 @given(k=st.integers(1, 9), seed=st.integers(0, 1000), rule=st.sampled_from([Greedy, SharedByLayer, SharedByNetwork]))
 def test_says_what_a_plain_count_says(k, seed, rule):
     optimizer = trained(rule, k, seed)
-    for found, (weight, drawn) in zip(layer_statistics.layers(optimizer), optimizer.options.items(), strict=True):
+    for statistics, (weight, drawn) in zip(layer_statistics.layers(optimizer), optimizer.options.items(), strict=True):
         options, scores = (whole.astype(np.float64) for whole in drawn.whole())
         chosen = weight.detach().numpy().ravel()
         staircases = [reachable(*rows, a=1.0) for rows in zip(options, scores, strict=True)]
         heights = Counter(map(len, staircases))
-        assert found.connections == len(chosen)
-        assert found.levels == [heights[1 + count] / len(chosen) for count in range(max(heights))]
-        assert found.bits_of_rank == pytest.approx(
-            bits([int((row < one).sum()) for row, one in zip(options, chosen, strict=True)])
+        assert statistics.connections == len(chosen)
+        assert statistics.levels == [heights[1 + count] / len(chosen) for count in range(max(heights))]
+        assert statistics.bits_of_rank == pytest.approx(
+            bits([int((row < option).sum()) for row, option in zip(options, chosen, strict=True)])
         )
         began = options[np.arange(len(chosen)), scores.argmax(1)]
         moves = [
-            levels.index(one) - levels.index(start)
-            for levels, one, start in zip(staircases, chosen, began, strict=True)
+            levels.index(option) - levels.index(start)
+            for levels, option, start in zip(staircases, chosen, began, strict=True)
         ]
-        assert found.bits_of_move == pytest.approx(bits(moves))
-        assert found.selected_magnitude == pytest.approx(np.abs(chosen).mean() / drawn.option_bound)
-        assert found.offered_magnitude == pytest.approx(np.abs(options).mean() / drawn.option_bound)
-        for shares, values in ((found.selected, chosen), (found.offered, options)):
+        assert statistics.bits_of_move == pytest.approx(bits(moves))
+        assert statistics.selected_magnitude == pytest.approx(np.abs(chosen).mean() / drawn.option_bound)
+        assert statistics.offered_magnitude == pytest.approx(np.abs(options).mean() / drawn.option_bound)
+        for shares, values in ((statistics.selected, chosen), (statistics.offered, options)):
             histogram, _ = np.histogram(values / drawn.option_bound, layer_statistics.BINS, (-1, 1))
             assert shares == pytest.approx(histogram / values.size)
 

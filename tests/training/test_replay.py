@@ -105,8 +105,8 @@ def test_the_first_difference_is_found_in_every_curve(plan, quantity):
     assert difference(there, there) is None
     curves = {name: list(values) for name, values in there.curves.items()}
     curves[quantity][2] = -1.0
-    found = difference(there, there._replace(curves=curves))
-    assert (found.epoch, found.quantity, found.there) == (3, quantity.replace("_", " "), -1.0)
+    differs = difference(there, there._replace(curves=curves))
+    assert (differs.epoch, differs.quantity, differs.there) == (3, quantity.replace("_", " "), -1.0)
 
 
 def test_a_changed_hash_of_weights_is_found(plan):

@@ -71,8 +71,8 @@ def cell(selection: str = "greedy", k: int = 8, finetune: str = "none", seed: in
     return Cell("test", "digits", "lenet", selection, k, finetune, seed).checked()
 
 
-def run(one: Cell, out: Path, data: Path, parent: Path | None = None, progress=lambda *_: None) -> Record:
-    return train_cell(one, out, data, parent, progress)
+def run(target: Cell, out: Path, data: Path, parent: Path | None = None, progress=lambda *_: None) -> Record:
+    return train_cell(target, out, data, parent, progress)
 
 
 @pytest.mark.parametrize(("selection", "k"), [("greedy", 8), ("probabilistic", 4), ("learned", 1)])
@@ -162,9 +162,9 @@ def test_finetuning_goes_on_from_the_parents_checkpoint(tmp_path, data):
     record = run(cell(k=2, finetune="e2"), tmp_path / "child.json", data, parent)
     assert (record.results.start_epoch, record.results.epochs) == (2, 6)
     assert len(record.results.curves.train_loss) == 4
-    one = cell(k=2, finetune="e2")
+    target = cell(k=2, finetune="e2")
     cpu = torch.device("cpu")
-    trained = session.Session(one, recipes.of(one), batches.load("digits", data, cpu), cpu)
+    trained = session.Session(target, recipes.of(target), batches.load("digits", data, cpu), cpu)
     assert type(trained.optimizer).__name__ == "Learned"
 
 
@@ -247,8 +247,8 @@ def test_a_lottery_ticket_is_pruned_and_counts_from_where_it_started_again(tmp_p
     for name in ("best", "last"):
         for weight in load_file(weights_path(tmp_path / "seed0.json", name)).values():
             assert int(weight.count_nonzero()) == weight.numel() - round(0.5 * weight.numel())
-    one, cpu = cell("lottery-ticket", 1), torch.device("cpu")
-    trained = session.Session(one, recipes.of(one), batches.load("digits", data, cpu), cpu)
+    target, cpu = cell("lottery-ticket", 1), torch.device("cpu")
+    trained = session.Session(target, recipes.of(target), batches.load("digits", data, cpu), cpu)
     rates = []
     for _ in range(6):
         rates += trained.schedule.get_last_lr()
@@ -276,8 +276,8 @@ def test_a_record_says_what_is_selected_and_what_it_takes(tmp_path, data):
 def test_random_labels_are_learned_and_say_nothing_of_other_images(tmp_path, data, recipe):
     recipe.write_text(RECIPE.replace("epochs: 6", "epochs: 60").replace("rate: 0.05", "rate: 0.02"))
     recipes.load.cache_clear()
-    one = Cell("test", "digits-random-labels", "lenet", "learned", 1, "none", 0).checked()
-    results = run(one, tmp_path / "seed0.json", data).results
+    target = Cell("test", "digits-random-labels", "lenet", "learned", 1, "none", 0).checked()
+    results = run(target, tmp_path / "seed0.json", data).results
     assert results.train_accuracy > 0.5
     assert results.test_accuracy_last < 0.2
 
@@ -287,7 +287,7 @@ def test_what_changes_of_a_subnetwork_is_what_is_kept(tmp_path, data):
     assert 0 < curve[-1] < 0.1, "every kept weight is rescaled in every step"
 
 
-def torn_after(epoch: int, one: Cell, out: Path, data: Path) -> None:
+def torn_after(epoch: int, target: Cell, out: Path, data: Path) -> None:
     """Trains a cell until it is killed in epoch `epoch` + 1."""
 
     def interrupt(now, _last, _news):
@@ -295,7 +295,7 @@ def torn_after(epoch: int, one: Cell, out: Path, data: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(one, out, data, progress=interrupt)
+        run(target, out, data, progress=interrupt)
 
 
 @pytest.mark.parametrize("harm", ["a bit flipped", "gone"])
@@ -347,15 +347,15 @@ HARMS = ["no momentum", "another shape", "an odd name", "no best weights", "a sh
 
 def test_a_state_with_a_right_hash_and_wrong_content_is_passed_over(tmp_path, data, monkeypatch, capfd):
     monkeypatch.setenv("SLOTBENCH_RESUME_SECONDS", "0")
-    out, one = tmp_path / "torn.json", cell()
-    torn_after(3, one, out, data)
+    out, target = tmp_path / "torn.json", cell()
+    torn_after(3, target, out, data)
     folder = out.with_suffix("")
     newest, older = checkpoint.read(folder)
     cpu = torch.device("cpu")
     loaded = batches.load("digits", data, cpu)
 
     def begin() -> session.Session:
-        return session.Session(one, recipes.of(one), loaded, cpu)
+        return session.Session(target, recipes.of(target), loaded, cpu)
 
     for harm in HARMS:
         for path in checkpoint.newest_first(folder):
@@ -395,9 +395,10 @@ def test_a_state_made_under_another_limit_is_not_taken_up(name, tmp_path, data, 
     monkeypatch.setenv("SLOTBENCH_RESUME_SECONDS", "0")
     torn_after(2, cell(k=2), tmp_path / "seed0.json", data)
     monkeypatch.setenv(name, "default")
-    one, cpu = cell(k=2), torch.device("cpu")
+    target, cpu = cell(k=2), torch.device("cpu")
     trained, _ = going_on(
-        lambda: session.Session(one, recipes.of(one), batches.load("digits", data, cpu), cpu), tmp_path / "seed0.json"
+        lambda: session.Session(target, recipes.of(target), batches.load("digits", data, cpu), cpu),
+        tmp_path / "seed0.json",
     )
     assert trained.epoch == 0
     assert f"numerics was less and is {name} default" in capfd.readouterr().err

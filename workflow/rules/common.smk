@@ -49,7 +49,9 @@ except InputError as error:
 
 PLAN = Plan(RUN, Path("results"))
 RECORDS = [str(PLAN.record(cell)) for cell in RUN.cells()]
-SLOTBENCH = f"PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}} {shlex.quote(sys.executable)} -m slotbench"
+SLOTBENCH = (
+    f"PYTHONPATH={shlex.quote(str(ROOT))}${{PYTHONPATH:+:$PYTHONPATH}} {shlex.quote(sys.executable)} -m slotbench"
+)
 """The program of the code that has planned the jobs: not of whatever `slotbench` an environment finds first."""
 
 
@@ -62,3 +64,11 @@ def due(name, after, reason):
     newer = max(time.time_ns(), after.stat().st_mtime_ns + 1)
     os.utime(marker, ns=(newer, newer))
     return local(str(marker))
+
+
+def program(wildcards, input):
+    """The program, for a job. A function of `input`, which is no trigger: a checkout that has moved trains nothing.
+
+    It is run by the Python that plans; `conda` in the rules says what that must have.
+    """
+    return SLOTBENCH

@@ -12,7 +12,11 @@ rule fetch:
         "logs/fetch/{dataset}.log",
     benchmark:
         "logs/fetch/{dataset}.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        slotbench=program,
     message:
         "fetch {wildcards.dataset}"
     shell:
-        "{SLOTBENCH} fetch {wildcards.dataset} --data-dir \"$(dirname {output:q})\" > {log:q} 2>&1"
+        '{params.slotbench} fetch {wildcards.dataset} --data-dir "$(dirname {output:q})" > {log:q} 2>&1'

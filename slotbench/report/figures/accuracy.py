@@ -50,8 +50,8 @@ def _over_k_finding(done: pd.DataFrame) -> str:
     greedy = rows[rows["selection"] == "greedy"].groupby("k")["test_accuracy"].mean()
     learned = mean_of(rows, selection="learned")
     k = 8 if 8 in greedy.index else greedy.index[-1]
-    said = f"{network}: greedy selection reaches {greedy.loc[k]:.2f} % at K = {k}"
-    return said + ("" if np.isnan(learned) else f", {signed(greedy.loc[k] - learned)} from learned weights")
+    text = f"{network}: greedy selection reaches {greedy.loc[k]:.2f} % at K = {k}"
+    return text + ("" if np.isnan(learned) else f", {signed(greedy.loc[k] - learned)} from learned weights")
 
 
 @figure(
@@ -102,8 +102,8 @@ def _one_and_two(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _second_finding(done: pd.DataFrame) -> str:
     network, rows = first_network(done)
-    one, two = (mean_of(rows, k=k) for k in (1, 2))
-    return f"{network}: a second option per connection takes a random network from {one:.1f} to {two:.1f} %"
+    single, two = (mean_of(rows, k=k) for k in (1, 2))
+    return f"{network}: a second option per connection takes a random network from {single:.1f} to {two:.1f} %"
 
 
 @figure(

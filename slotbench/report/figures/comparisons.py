@@ -71,7 +71,7 @@ def _comparators(cells: pd.DataFrame) -> pd.DataFrame:
         & ~cells["dataset"].str.endswith(RANDOM_LABELS)
         & ~cells["selection"].isin([*SHARED, "probabilistic"])
     ]
-    other = cells.groupby(NETWORK)["selection"].transform(lambda found: bool(set(found) - {"greedy", "learned"}))
+    other = cells.groupby(NETWORK)["selection"].transform(lambda rules: bool(set(rules) - {"greedy", "learned"}))
     return cells[other.astype(bool)]
 
 

@@ -42,8 +42,8 @@ def _finding(done: pd.DataFrame) -> str:
     k = 8 if 8 in set(tuned["k"]) else tuned["k"].iloc[0]
     gain = mean_of(tuned, k=k) - mean_of(plain, k=k)
     beyond = mean_of(tuned, k=k) - mean_of(plain, selection="learned")
-    said = f"{network}: finetuning adds {signed(gain)} points at K = {k}"
-    return said + ("" if np.isnan(beyond) else f", and ends {signed(beyond)} from learned weights")
+    text = f"{network}: finetuning adds {signed(gain)} points at K = {k}"
+    return text + ("" if np.isnan(beyond) else f", and ends {signed(beyond)} from learned weights")
 
 
 @figure(

@@ -33,12 +33,12 @@ def _with_random_labels(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _finding(done: pd.DataFrame) -> str:
     _, rows = first_network(done[done["dataset"].str.endswith(RANDOM_LABELS)])
-    said = [
+    shares = [
         f"{look(name).label} {mean_of(rows, 'train_accuracy', selection=name):.1f} %"
         for name in SELECTIONS
         if name in set(rows["selection"])
     ]
-    return f"Of labels drawn at random, these shares of the training images are memorised: {', '.join(said)}"
+    return f"Of labels drawn at random, these shares of the training images are memorised: {', '.join(shares)}"
 
 
 @figure(

@@ -55,7 +55,7 @@ def at_some_k(cells: pd.DataFrame) -> pd.DataFrame:
 def with_all(cells: pd.DataFrame, selections: Sequence[str]) -> pd.DataFrame:
     """Those of `cells` whose network has every one of `selections`."""
     return cells[
-        cells.groupby(NETWORK)["selection"].transform(lambda found: set(selections) <= set(found)).astype(bool)
+        cells.groupby(NETWORK)["selection"].transform(lambda rules: set(selections) <= set(rules)).astype(bool)
     ]
 
 

@@ -74,14 +74,14 @@ class Entry:
     def brief(self, cells: pd.DataFrame) -> str:
         """What one sees, how many cells that is, and what is absent; `common` says the rest."""
         done = self.done(cells)
-        said = [self.shows]
+        sentences = [self.shows]
         if self.value != "test_accuracy" and self.drawn:
-            said.append(self.drawn.format(points=self.points))
+            sentences.append(self.drawn.format(points=self.points))
         if self.counted:
-            said += [_count(done), *_absent(self.rows(cells))]
+            sentences += [_count(done), *_absent(self.rows(cells))]
             if list(done["recipe"].unique()) != list(cells.loc[cells["decides"], "recipe"].unique()):
-                said.append(f"Recipe {' and '.join(sorted(done['recipe'].unique()))}.")
-        return " ".join(said)
+                sentences.append(f"Recipe {' and '.join(sorted(done['recipe'].unique()))}.")
+        return " ".join(sentences)
 
     def caption(self, cells: pd.DataFrame) -> str:
         """All of it, for where the figure stands alone: also recipe, epochs and devices."""

@@ -18,8 +18,8 @@ def whole(tmp_path_factory):
 
 
 def line(ax, colour):
-    (found,) = [one for one in ax.lines if one.get_color() == colour and one.get_linestyle() == "-"]
-    return list(found.get_xdata()), list(found.get_ydata())
+    (solid,) = [drawn for drawn in ax.lines if drawn.get_color() == colour and drawn.get_linestyle() == "-"]
+    return list(solid.get_xdata()), list(solid.get_ydata())
 
 
 @pytest.mark.parametrize(("name", "value"), [("bits", "bits_of_move"), ("levels", "levels")])
