@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -53,7 +54,7 @@ def readings(record: records.Record) -> dict[str, float]:
     }
 
 
-def rows(results: Path) -> tuple[list[dict], list[Cell]]:
+def rows(results: Path) -> tuple[list[dict[str, Any]], list[Cell]]:
     """A row for each dataset, selection and reading whose pairs are all there, and the cells that are missing."""
     cells = load(ROOT / "config" / "bf16-study.yaml").cells()
     pairs = [(replace(cell, recipe=cell.recipe.removesuffix("-bf16")), cell) for cell in cells if "bf16" in cell.recipe]

@@ -76,7 +76,7 @@ class Clock:
             return accuracy
 
         session.optimizer.zero_grad = stop
-        session.accuracies = read
+        session.accuracies = read  # type: ignore[method-assign]
 
     def start(self, *_: object) -> None:
         self.began = time.perf_counter()

@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -43,7 +44,7 @@ from slotbench.training.device import autocast, device_name, place, prepare
 from slotbench.training.record_of_session import flops_per_image
 from tests.support.oracle import Textbook
 
-SETTINGS = {"lr": 0.1, "momentum": 0.9}
+SETTINGS: dict[str, Any] = {"lr": 0.1, "momentum": 0.9}
 TEXTBOOK_BYTES = 2 * 2**30
 
 
@@ -61,7 +62,7 @@ class Contender:
         precision: Precision = "float32",
         padding: Sequence[int] = (1, 1, 1),
         row_major: bool = False,
-    ):
+    ) -> None:
         self.architecture, self.selection, self.k, self.compiled = architecture, selection, k, compiled
         self.device, self.precision, self.row_major = device, precision, row_major
         network = architectures.build(architecture, padding=padding)
@@ -76,7 +77,7 @@ class Contender:
         self.passes = cuda_graphs.passes(loss, self.images, self.labels)
         self.turns: list[float] = []
 
-    def _optimizer(self, weights):
+    def _optimizer(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer | Textbook:
         match self.selection:
             case "plain":
                 return Learned(weights, seed=0, **SETTINGS)
@@ -84,8 +85,7 @@ class Contender:
                 return Greedy(weights, k=self.k, seed=0, **SETTINGS)
             case "probabilistic":
                 return Probabilistic(weights, k=self.k, seed=0, **SETTINGS)
-        bounds = {"option_bound": SQRT3, "score_bounds": (SQRT3, SQRT3)}
-        drawn = draw(weights, k=self.k, seed=0, **bounds)
+        drawn = draw(weights, k=self.k, seed=0, option_bound=SQRT3, score_bounds=(SQRT3, SQRT3))
         return Textbook(weights, drawn, sampling=self.selection == "textbook-probabilistic", **SETTINGS)
 
     def step(self) -> None:
@@ -120,7 +120,7 @@ class Contender:
     def bytes_per_connection(self) -> float:
         """Of the training state, the weight itself and its gradient left out, options and breakpoints counted."""
         held = {}
-        waiting: list = [self.optimizer]
+        waiting: list[Any] = [self.optimizer]
         skip = {id(tensor) for weight in self.network.parameters() for tensor in (weight, weight.grad)}
         while waiting:
             value = waiting.pop()
@@ -180,6 +180,7 @@ def fastest(task: Callable[[], object], device: torch.device) -> float:
 def floors(contender: Contender) -> dict[str, float]:
     """Milliseconds that no step of this network and precision can do without: plain SGD's, and greedy selection's."""
     device, size = contender.device, 4 if contender.device.type == "cuda" else 1  # so much that a launch does not count
+    layer: nn.Module
     if contender.architecture == "lenet":
         layer, images = nn.Linear(2048 * size, 2048, bias=False), torch.rand(2048 * size, 2048 * size, device=device)
     else:
@@ -207,7 +208,7 @@ def measure(
     seconds: float,
     precision: Precision = "float32",
     padding: Sequence[int] = (1, 1, 1),
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Rows of the table for one network."""
     running = contenders(architecture, ks, batch, device, precision, padding)
     floor = floors(running[0])
@@ -282,4 +283,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -9,10 +9,13 @@ its 95 % t-interval. The test set is read at each new best of validation; the hi
 by the test set would at least have found.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -28,7 +31,7 @@ RESULTS = Path(__file__).parent.parent / "results"
 CELLS = "dataset == 'mnist' and architecture == 'lenet' and selection == 'greedy' and k in (2, 8, 16, 32, 64)"
 
 
-def rows() -> list[dict]:
+def rows() -> list[dict[str, Any]]:
     """A row for each K and recipe that has records."""
     tables = [read(RESULTS / run).cells.query(f"{CELLS} and finetune == 'none'") for run in ("reference", "study")]
     cells = pd.concat(tables).query("status == 'done'")
@@ -63,24 +66,24 @@ def rows() -> list[dict]:
     return lines
 
 
-def authors_code() -> list[dict]:
+def authors_code() -> list[dict[str, Any]]:
     """What the authors' own code gives, beside our mean by their recipe at the last epoch, which that code reports."""
     own = read(RESULTS / "reference").cells.query(f"{CELLS} and finetune == 'none' and decides and status == 'done'")
-    ours = summary(own, ["k"], "test_accuracy_last").set_index("k")
+    ours = summary(own, ["k"], "test_accuracy_last").set_index("k").to_dict("index")
     return [
         {
             "k": k,
             "seeds": len(rows),
             "the_authors'_code": ", ".join(f"{accuracy:.2f}" for accuracy in rows["test_accuracy"]),
             "training_loss": str(Number(rows["train_loss"].mean(), places=4)),
-            "ours": str(Number(ours.loc[k, "mean"], ours.loc[k, "half"])),
-            "n": int(ours.loc[k, "n"]),
+            "ours": str(Number(ours[k]["mean"], ours[k]["half"])),
+            "n": int(ours[k]["n"]),
         }
         for k, rows in published.authors_code().groupby("k")
     ]
 
 
-def change(accuracies: pd.Series, own: pd.Series) -> str:
+def change(accuracies: pd.Series[float], own: pd.Series[float]) -> str:
     """Paired differences in words, over the seeds that both have: "+0.21 [0.15, 0.28]"; "–" for the recipe itself."""
     differences = (accuracies - own).dropna()
     if len(differences) < 2 or not differences.any():

@@ -7,7 +7,6 @@ A table stands between `<!-- measured: NAME -->` and `<!-- end -->`; what all it
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -211,7 +211,7 @@ def test_a_lottery_ticket_learns_twice_as_long_as_learned_weights_do(name):
     for architecture in ARCHITECTURES:
         ticket = recipes.of(cell(name, architecture, "lottery-ticket", 1))
         learned = recipes.of(cell(name, architecture, "learned", 1))
-        assert (ticket.epochs, ticket.prune_after) == (2 * learned.epochs, (learned.epochs,))
+        assert (ticket.epochs, ticket.prune_after) == (2 * learned.epochs, (learned.epochs,))  # type: ignore[attr-defined]
         own = {"epochs", "prune_after", "pruned"}
         assert ticket.model_dump(exclude=own) == learned.model_dump(exclude=own)
 

@@ -33,15 +33,15 @@ def test_maps_images_to_ten_logits_without_biases_or_learned_normalisation(name,
 
 @pytest.mark.parametrize("name", ["conv2", "conv4", "conv6"])
 def test_conv_drops_out_before_each_of_the_first_two_linear_layers(name):
-    modules = [type(module) for module in build(name, dropout=0.3)]
+    modules = [type(module) for module in build(name, dropout=0.3).children()]
     places = [place for place, kind in enumerate(modules) if kind is nn.Dropout]
     linear = [place for place, kind in enumerate(modules) if kind is nn.Linear]
     assert places == [place - 1 for place in linear[:2]]
-    assert all(module.p == 0.3 for module in build(name, dropout=0.3) if isinstance(module, nn.Dropout))
+    assert all(module.p == 0.3 for module in build(name, dropout=0.3).children() if isinstance(module, nn.Dropout))
 
 
 def test_vgg19_has_sixteen_normalised_convolutions_and_one_linear_layer():
-    modules = list(build("vgg19"))
+    modules = list(build("vgg19").children())
     assert sum(isinstance(module, nn.Conv2d) for module in modules) == 16
     assert sum(isinstance(module, nn.Linear) for module in modules) == 1
     assert sum(isinstance(module, nn.BatchNorm2d) and not module.affine for module in modules) == 16
@@ -63,7 +63,7 @@ def rectified_before_pooling(network: nn.Sequential) -> nn.Sequential:
 @pytest.mark.parametrize("bf16", [False, True])
 def test_rectifying_after_pooling_changes_no_bit(name, bf16):
     ours = build(name, padding=(1, 1, 1), dropout=0.5)
-    assert any(isinstance(module, nn.MaxPool2d) for module in ours)
+    assert any(isinstance(module, nn.MaxPool2d) for module in ours.children())
     images, passes = torch.rand(4, 3, 32, 32), []
     for network in (ours, rectified_before_pooling(ours)):
         network.zero_grad()

@@ -34,9 +34,9 @@ class Python2Pickler(pickle._Pickler):
 
     def save_text(self, value):
         content = value.encode() if isinstance(value, str) else value
-        self.write(pickle.BINSTRING + len(content).to_bytes(4, "little") + content)
+        self.write(pickle.BINSTRING + len(content).to_bytes(4, "little") + content)  # type: ignore[attr-defined]
 
-    dispatch[str] = dispatch[bytes] = save_text
+    dispatch[str] = dispatch[bytes] = save_text  # type: ignore[assignment]
 
 
 def python2_pickle(value) -> bytes:

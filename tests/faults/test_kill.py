@@ -85,5 +85,5 @@ def at_a_random_moment(process, out) -> None:
         return
     seen = set(states(out))
     wanted = len(seen) + random.choice([1, 1, 2, 5])
-    until(lambda: seen.update(states(out)) or len(seen) >= wanted, process)
+    until(lambda: seen.update(states(out)) or len(seen) >= wanted, process)  # type: ignore[func-returns-value]
     time.sleep(random.uniform(0, 0.2))

@@ -75,7 +75,7 @@ def visit(browser):
         page.goto(path.resolve().as_uri() + (f"#{anchor}" if anchor else ""))
         return page
 
-    opened.complaints = complaints
+    opened.complaints = complaints  # type: ignore[attr-defined]
     yield opened
     for context in contexts:
         context.close()

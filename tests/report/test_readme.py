@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from slotbench.errors import InputError
-from slotbench.report import page
+from slotbench.report import page, tables
 from slotbench.results import table
 from tests.support import synthetic
 
@@ -50,7 +50,7 @@ def test_networks_are_told_apart_where_there_are_several(tmp_path):
     cells = synthetic.grid(networks=(("mnist", "lenet"), ("cifar10", "conv2")), ks=(2,), finetune=())
     run = synthetic.SyntheticRun("made-up", "authors-code", cells)
     synthetic.train(tmp_path, run)
-    text = page.tables.markdown(table.collect(run, tmp_path).cells)
+    text = tables.markdown(table.collect(run, tmp_path).cells)
     assert "| mnist | lenet | greedy | 2 |" in text
     assert "| cifar10 | conv2 | greedy | 2 |" in text
 

@@ -2,6 +2,7 @@
 
 import ast
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ WITH_OPTIONS = {"greedy", "probabilistic"}
 
 
 @pytest.fixture
-def package(tmp_path, monkeypatch) -> Path:
+def package(tmp_path, monkeypatch) -> Iterator[Path]:
     """A copy of slotbench that a test may edit, and that provenance looks at."""
     copied = tmp_path / "slotbench"
     shutil.copytree(code.PACKAGE, copied, ignore=shutil.ignore_patterns("__pycache__"))

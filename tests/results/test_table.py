@@ -162,7 +162,9 @@ def with_curve(cell, validation, tests):
             "changed": [0.0] * len(validation),
         }
     )
-    readings = [records.TestAccuracy(epoch=epoch, accuracy=value) for epoch, value in tests.items()]
+    readings = [
+        records.TestAccuracy(epoch=epoch, accuracy=value, sampled=None, highest=None) for epoch, value in tests.items()
+    ]
     results = record.results.model_copy(update={"curves": curves, "epochs": len(validation), "test": readings})
     return record.model_copy(update={"results": results})
 

@@ -7,6 +7,7 @@ from torch import nn
 def network(kind: str, classes: int = 10) -> nn.Sequential:
     """A small network in float64 for images of 8 × 8: "linear", "convolutional", "channels-last", or "flat"."""
     torch.manual_seed(0)
+    layers: list[nn.Module]
     if kind == "linear":
         layers = [nn.Flatten(), nn.Linear(64, 20, bias=False), nn.ReLU(), nn.Linear(20, classes, bias=False)]
     else:
@@ -20,4 +21,6 @@ def network(kind: str, classes: int = 10) -> nn.Sequential:
         buffer = nn.utils.parameters_to_vector(weights).detach()
         for weight, part in zip(weights, buffer.split([weight.numel() for weight in weights]), strict=True):
             weight.data = part.view(weight.shape)
-    return model.to(memory_format=torch.channels_last) if kind == "channels-last" else model
+    if kind == "channels-last":
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model

@@ -1,5 +1,7 @@
 """The paper's algorithm as plainly as it can be written: K stored scores a connection, trained by torch's SGD."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +16,7 @@ class Textbook:
     from their softmax.
     """
 
-    def __init__(self, weights: list[nn.Parameter], drawn: list[Options], sampling: bool = False, **sgd):
+    def __init__(self, weights: list[nn.Parameter], drawn: list[Options], sampling: bool = False, **sgd: Any) -> None:
         self.weights, self.sampling = weights, sampling
         self.options: list[Tensor] = []
         self.scores: list[nn.Parameter] = []

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ def side_by_side(
     magnitude: Callable[[Tensor], float],
     mask: Callable[[Tensor, Tensor], Tensor],
     steps: int,
-    **sgd: float,
+    **sgd: Any,
 ) -> Iterator[list[tuple[Tensor, Tensor, Tensor, Tensor]]]:
     """Before every step and after the last: weight, the plain version's weight, score, its score, of each layer.
 

@@ -6,6 +6,7 @@ import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from slotbench import recipes
 from slotbench.cells import Cell
@@ -47,7 +48,7 @@ def accuracy(cell: Cell) -> float:
     return min(max((percent + draw.gauss(0, 0.06)) / 100, 0), 1)
 
 
-def record(cell: Cell, *, status: str = "done", epochs: int | None = None) -> records.Record:
+def record(cell: Cell, *, status: Literal["done", "diverged"] = "done", epochs: int | None = None) -> records.Record:
     """A record as the cell's recipe would have it, but for `epochs`."""
     recipe = recipes.of(cell).model_dump(mode="json")
     recipe |= {} if epochs is None else {"epochs": epochs}
@@ -66,7 +67,7 @@ def record(cell: Cell, *, status: str = "done", epochs: int | None = None) -> re
             test_accuracy=value,
             test_accuracy_last=max(value - 0.001, 0),
             train_accuracy=min(value + 0.005, 1),
-            test=[records.TestAccuracy(epoch=last, accuracy=value)],
+            test=[records.TestAccuracy(epoch=last, accuracy=value, sampled=None, highest=None)],
             curves=records.Curves(
                 train_loss=[math.exp(-epoch / 20) for epoch in range(trained)],
                 validation_accuracy=[value] * trained,

@@ -1,13 +1,16 @@
 """Selection beside the textbook: two copies of a network, trained step for step."""
 
 import copy
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from slotbench.selection.greedy import Greedy
-from slotbench.selection.options import Options
+from slotbench.selection.options import Block, Options
 from tests.support.networks import network
 from tests.support.oracle import Textbook
 
@@ -21,14 +24,18 @@ SCHEDULES = {
 class Given(Options):
     """Options and scores that a test chooses, where drawn ones would not tie: `given` holds both, in one block."""
 
-    def block(self, start):
-        return start, *(part.copy() for part in self.given)
+    given: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+    def block(self, start: int) -> Block:
+        options, scores = self.given
+        return start, options.copy(), scores.copy()
 
 
-def offered(weight: nn.Parameter, options: Tensor, scores: Tensor, **sgd) -> Greedy:
+def offered(weight: nn.Parameter, options: Tensor, scores: Tensor, **sgd: Any) -> Greedy:
     """Greedy selection for one layer of few connections, with these options and initial scores, [connections, K]."""
     slots = Greedy([weight], k=options.shape[1], seed=0, **sgd)
-    slots.options[weight] = Given(*options.shape, 0, 0, 1.0, 1.0)
+    connections, k = options.shape
+    slots.options[weight] = Given(connections, k, 0, 0, 1.0, 1.0)
     object.__setattr__(slots.options[weight], "given", (options.float().numpy(), scores.float().numpy()))
     slots._climbers.clear()
     slots._select_all()
@@ -42,7 +49,7 @@ def compare(
     schedule: str = "constant",
     rule: type[Greedy] = Greedy,
     seed: int | None = None,
-    **sgd,
+    **sgd: Any,
 ) -> Greedy:
     """Trains two copies of a network side by side and asserts that nothing that is selected ever differs."""
     ours = network(kind)

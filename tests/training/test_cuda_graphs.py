@@ -111,7 +111,7 @@ def test_one_graph_trains_to_the_bits_of_the_plain_path_for_every_rule(selection
 
 def test_nothing_is_collected_while_a_graph_is_captured():
     class Cycle:
-        pass
+        itself: object
 
     cycle = Cycle()
     cycle.itself = cycle

@@ -178,7 +178,7 @@ def test_a_shortened_lottery_ticket_is_pruned_and_other_recipes_just_end():
     ticket = Cell("authors-code", "mnist", "lenet", "lottery-ticket", 1, "none", 0)
     recipe = recipes.of(ticket)
     short = replay.shortened(ticket, recipe, 2)
-    assert (short.epochs, short.prune_after) == (2, (1,))
+    assert (short.epochs, short.prune_after) == (2, (1,))  # type: ignore[attr-defined]
     assert replay.shortened(ticket, recipe, recipe.epochs) is recipe
     assert replay.shortened(FINETUNED, recipes.of(FINETUNED), 1).epochs == FINETUNED.start_epoch + 1
     assert type(recipe).model_validate(json.loads(short.model_dump_json())) == short

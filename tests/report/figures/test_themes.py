@@ -32,7 +32,7 @@ def test_lines_are_the_tables_means(name, value, whole):
 def test_a_histogram_has_the_area_of_a_distribution(whole):
     for ax in draw("selected-vs-offered", whole).axes:
         for patch in ax.patches:
-            values, edges, _ = patch.get_data()
+            values, edges, _ = patch.get_data()  # type: ignore[attr-defined]
             assert (values * np.diff(edges)).sum() == pytest.approx(2)  # as a multiple of the uniform density, 1/2
 
 
@@ -50,7 +50,7 @@ def test_finetuning_costs_what_it_started_from_too(whole):
     rows = [label.get_text() for label in ax.get_yticklabels()]
     tuned = [place for place, text in enumerate(rows) if "finetuned, e100" in text]
     assert tuned
-    costs = {text.xy[1]: text.get_text() for text in ax.texts}
+    costs = {text.xy[1]: text.get_text() for text in ax.texts}  # type: ignore[attr-defined]
     assert {costs[place] for place in tuned} == {flops}
 
 
