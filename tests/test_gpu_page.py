@@ -90,9 +90,9 @@ def test_a_cell_that_a_plain_copy_trains_without_git_counts_at_home_and_a_state_
     config.write_text(config.read_text().replace("[greedy, learned]", "greedy"))
     clone.on_the_machine("-m", "slotbench", "run", "config/config.yaml", "--minutes", "4")
 
-    said = clone.type(HOME)
-    assert "learned/k1/none/seed0: goes on from epoch" in said
-    assert "1 done" in said
+    told = clone.type(HOME)
+    assert "learned/k1/none/seed0: goes on from epoch" in told
+    assert "1 done" in told
     (record,) = (clone.folder / "results").rglob("seed0.json")
     assert f'"commit": "{commit}"' in record.read_text()
     assert '"dirty": false' in record.read_text()

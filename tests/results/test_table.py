@@ -59,10 +59,10 @@ def test_a_record_whose_curves_are_empty_is_collected_and_what_they_would_tell_i
     empty = records.Curves(train_loss=[], validation_accuracy=[], changed=[])
     results = record.results.model_copy(update={"curves": empty, "test": []})
     records.write(record.model_copy(update={"results": results}), synthetic.path(tmp_path, run, cell))
-    one = row(table.collect(run, tmp_path).cells, cell)
-    assert one["status"] == "done"
-    assert np.isnan(one["changed"])
-    assert pd.isna(one["moved"])
+    line = row(table.collect(run, tmp_path).cells, cell)
+    assert line["status"] == "done"
+    assert np.isnan(line["changed"])
+    assert pd.isna(line["moved"])
 
 
 def test_the_flops_of_a_finetuned_cell_are_those_of_its_own_epochs(run, tmp_path):

@@ -368,9 +368,9 @@ def test_a_state_with_a_right_hash_and_wrong_content_is_passed_over(tmp_path, da
 
 @pytest.mark.parametrize("selection", sorted(SELECTIONS))
 def test_a_state_that_lacks_any_part_is_refused_and_a_whole_one_goes_on_to_the_same_bits(selection, data):
-    one, cpu = cell(selection, 3 if SELECTIONS[selection].has_options else 1), torch.device("cpu")
+    target, cpu = cell(selection, 3 if SELECTIONS[selection].has_options else 1), torch.device("cpu")
     loaded = batches.load("digits", data, cpu)
-    trained, going = (session.Session(one, recipes.of(one), loaded, cpu) for _ in range(2))
+    trained, going = (session.Session(target, recipes.of(target), loaded, cpu) for _ in range(2))
     trained.train_epoch()
     trained.evaluate()
     state = checkpoint.state_of(trained, {}, {}, 0.0)
