@@ -2,6 +2,9 @@
 spinning, and take many times as long where other processes want the processor too."""
 
 import os
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
@@ -9,3 +12,19 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 for name in ("COLUMNS", "LINES"):
     os.environ[name] = ""  # unsetenv, which a name that Python does not know would not come to
     del os.environ[name]
+
+SLOW = (
+    "cluster/test_gpu_lease", "committed", "data/test_sources", "faults", "fuzz", "report", "results/test_manifest",
+    "results/test_table", "selection/test_greedy", "selection/test_kernel", "selection/test_shared",
+    "selection/test_slots", "selection/test_supermask", "test_benchmarks", "test_bf16_study", "test_cli", "test_docs",
+    "test_gpu_page", "test_locking", "test_package", "test_plans", "test_workflow", "training/test_cuda_graphs",
+    "training/test_packing", "training/test_preemption", "training/test_replay", "training/test_session",
+)  # fmt: skip
+"""Files and folders whose tests take seconds each: they train cells, start the program, or draw."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if str(item.path.relative_to(here)).startswith(SLOW):
+            item.add_marker("slow")

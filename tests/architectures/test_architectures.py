@@ -59,6 +59,7 @@ def rectified_before_pooling(network: nn.Sequential) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["conv2", "conv4", "vgg19"])
 @pytest.mark.parametrize("bf16", [False, True])
 def test_rectifying_after_pooling_changes_no_bit(name, bf16):

@@ -76,6 +76,7 @@ def test_changes_with_the_code_that_its_cell_can_execute(package, edit, file, ol
     assert {name for name in CELLS if before[name] != after[name]} == concerned
 
 
+@pytest.mark.slow
 def test_names_every_module_that_training_loads():
     """What Python itself has imported after training is what the fingerprint says."""
     pytest.importorskip("torch")
