@@ -317,15 +317,22 @@ def _console() -> Console:
 
 
 @app.command()
-def report(run: RunName) -> None:
+def report(
+    run: RunName,
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="also write the page as one file to send: report/<run>.html")
+    ] = False,
+) -> None:
     """Render report/<run> from results/<run>/cells.parquet."""
+    from slotbench.report import single_file as one_file
     from slotbench.report.page import render
     from slotbench.results import drawn, naming
     from slotbench.results.plan import Plan
 
     of = naming.run_of(run)
-    print(render(of.run, RESULTS, REPORT))
+    index = render(of.run, RESULTS, REPORT)
     drawn.write(Plan(of, RESULTS), REPORT / of.run)
+    print(one_file.write(index) if single_file else index)
 
 
 @app.command()

@@ -16,7 +16,7 @@ import pandas as pd
 
 from slotbench.report import names
 from slotbench.report.claims import Claims
-from slotbench.report.verdict import NOT_REPRODUCED, NOT_RUN, REPRODUCED, SIGNS, UNDECIDED, Verdict
+from slotbench.report.verdict import NOT_REPRODUCED, NOT_RUN, REPRODUCED, SHOWN, SIGNS, UNDECIDED, Verdict
 from slotbench.results.table import NETWORK, summary
 
 WHERE_RUN = "holds where run, the rest not run"
@@ -24,7 +24,7 @@ TOO_CLOSE = "too close to call"
 OPEN = "open, cells missing"
 KINDS = {REPRODUCED: "✓", WHERE_RUN: "◐", NOT_REPRODUCED: "✗", TOO_CLOSE: "≈", OPEN: "…", NOT_RUN: "–"}
 """What can become of a claim, by its shape too, in the order in which it is counted."""
-KINDS |= {verdict: sign for verdict, sign in SIGNS.items() if verdict not in (*KINDS, UNDECIDED)}
+KINDS |= {SHOWN: SIGNS[SHOWN]}
 
 
 def grouped(verdicts: Sequence[Verdict]) -> list[list[Verdict]]:

@@ -20,7 +20,8 @@ from pydantic import BaseModel
 
 from slotbench.cells import Cell
 from slotbench.files import atomic
-from slotbench.report.tables import HTML
+from slotbench.report import tables
+from slotbench.report.tables import HTML, Number
 from slotbench.results import records
 from slotbench.results.records import CellName
 from slotbench.results.table import Collected
@@ -64,16 +65,42 @@ def render(collected: Collected, results: Path, folder: Path, link: Callable[[st
     written = set()
     rows = [(cell_of(row), row) for row in collected.shown.to_dict("records")]
     rows.sort(key=lambda pair: pair[0])
+    order = [str(cell) for cell, _ in rows]
+    around = {
+        name: {"previous": before, "next": after}
+        for before, name, after in zip(["", *order[:-1]], order, [*order[1:], ""], strict=True)
+    }
+    beside = _beside(collected.shown)
     for part, group in itertools.groupby(rows, key=lambda pair: part_of(pair[0])):
         path = folder / "cells" / part.with_suffix(".js")
         written.add(path)
         # ASCII, and "<" escaped: nothing in a record can be anything else than a string of the page's script
-        shown = {str(cell): panel(cell, row, _record(row, results), link) for cell, row in group}
+        shown = {
+            str(cell): panel(cell, row, _record(row, results), link)
+            | around[str(cell)]
+            | {"beside": beside[tuple(row[axis] for axis in tables.POINT)]}
+            for cell, row in group
+        }
         content = json.dumps(shown, separators=(",", ":"))
         with atomic(path) as file:
             file.write(f"show({content.replace('<', chr(92) + 'u003c')})\n")
     for old in set((folder / "cells").rglob("*.js")) - written:
         old.unlink()
+
+
+def _beside(cells: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, str]]:
+    """For each point what stands beside one seed's accuracy: the mean of all seeds, and the published value."""
+    shown = {}
+    for row in tables.with_published(cells).to_dict("records"):
+        known = (
+            {}
+            if math.isnan(row["mean"])
+            else {"mean of the seeds": f"{Number(row['mean'], row['half'])} %, n = {row['n']}"}
+        )
+        if not math.isnan(row["mean_published"]):
+            known["published"] = f"{Number(row['mean_published'], row['uncertainty'])} % ({row['source']})"
+        shown[tuple(row[axis] for axis in tables.POINT)] = known
+    return shown
 
 
 def part_of(cell: Cell) -> PurePosixPath:

@@ -12,7 +12,7 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from slotbench.errors import InputError
 from slotbench.files import atomic
-from slotbench.report import answer, cell_pages, claims, figures, names, tables
+from slotbench.report import answer, cell_pages, claims, figures, names, paper, slot_machine, tables
 from slotbench.report.figures import style
 from slotbench.report.judge import judge
 from slotbench.report.readings import robustness
@@ -50,6 +50,8 @@ def render(run: str, results: Path, report: Path) -> Path:
     known = claims.load()
     verdicts = judge(collected, known)
     pictures = figures.save(collected, folder / "figures")
+    of_verdicts = figures.save_of_verdicts(collected, verdicts, folder / "figures")
+    drawn = {name: _figure(picture) for name, picture in (of_verdicts | pictures).items() if picture}
     shown = [_verdict_table(verdicts).brief(), robustness(verdicts).brief(), *tables.of(shown_cells)]
     tables.save(shown, folder / "tables", collected.run)
     cell_pages.render(collected, results, folder, link)
@@ -63,29 +65,32 @@ def render(run: str, results: Path, report: Path) -> Path:
         "facts": _facts(collected),
         "code": _code(cells),
         "differences": _differences(cells, collected.recipe),
-        "figures": [_figure(figures.FIGURES[name], drawn, shown_cells) for name, drawn in pictures.items() if drawn],
+        "hero": drawn.get(figures.HERO),
+        "forest": drawn.get(figures.CLAIMS),
+        "figures": [drawn[name] for name in pictures if name in drawn],
         "common": figures.common(shown_cells),
         "empty": [figures.FIGURES[name] for name, picture in pictures.items() if picture is None],
         "tables": shown,
     }
     groups = _verdicts(verdicts, link, _study(results))
+    judged = [group for group in groups if group[0]["verdict"].verdict != NOT_RUN]
+    content["not_run"] = [group[0]["verdict"] for group in groups if group[0]["verdict"].verdict == NOT_RUN]
+    content["unpublished"] = _published_but_not_run(cells)
     page = tables.HTML.get_template("index.html").render(
         **content,
         smoke=collected.recipe not in DECIDING,
         real="../reference/index.html" if (report / "reference" / "index.html").exists() else "",
-        verdicts=[group for group in groups if group[0]["verdict"].verdict != NOT_RUN],
-        not_run=[group[0]["verdict"] for group in groups if group[0]["verdict"].verdict == NOT_RUN],
+        verdicts=judged,
+        slot_machine=Markup(slot_machine.html()),
         all_cells=_all_cells(shown_cells),
         absent=_absent(cells),
-        unpublished=_published_but_not_run(cells),
         outside=collected.outside,
         signs=SIGNS | answer.KINDS,
-        dark=style.dark_variables("".join(picture["wide"] + picture["narrow"] for picture in content["figures"])),
+        dark=style.dark_variables("".join(picture["wide"] + picture["narrow"] for picture in drawn.values())),
     )
-    with atomic(folder / "paper.tex") as file:
-        file.write(tables.TEX.get_template("paper.tex").render(**content))
+    paper.render(content, collected, judged, drawn, folder)
     with atomic(folder / "captions.json") as file:
-        file.write(_captions(content["figures"], shown))
+        file.write(_captions(drawn.values(), shown))
     index = folder / "index.html"
     with atomic(index) as file:
         file.write(page)
@@ -125,25 +130,21 @@ def _link(results: Path, folder: Path) -> Callable[[str], str]:
     return lambda record: quote(Path(base, record).as_posix())
 
 
-def _figure(entry: figures.Entry, drawn: figures.Drawn, cells: pd.DataFrame) -> dict[str, Any]:
+def _figure(drawn: figures.Drawn) -> dict[str, Any]:
     picture = drawn.picture
     width, height = (round(PIXELS * inches) for inches in picture.get_size_inches())
     return {
-        "name": entry.name,
-        "title": entry.title,
-        "finding": entry.finding(entry.done(cells)),
-        "caption": entry.brief(cells),
-        "alone": entry.caption(cells),
-        "wide": Markup(style.for_page(drawn.wide, entry.name)),
-        "narrow": Markup(style.for_page(drawn.narrow, f"narrow-{entry.name}")) if drawn.narrow else "",
-        "alt": entry.alt(cells),
+        "name": drawn.name,
+        "words": drawn.words,
+        "wide": Markup(style.for_page(drawn.wide, drawn.name)),
+        "narrow": Markup(style.for_page(drawn.narrow, f"narrow-{drawn.name}")) if drawn.narrow else "",
         "width": width,
         "height": height,
         "fraction": min(1.0, round(picture.get_size_inches()[0] / 6.7, 2)),  # of a page, at its own size if that fits
     }
 
 
-def _captions(pictures: list[dict[str, Any]], shown: list[Table]) -> str:
+def _captions(pictures: Iterable[dict[str, Any]], shown: list[Table]) -> str:
     """The captions of all figures and tables in reStructuredText, which Snakemake's report is written in, as JSON."""
 
     def plain(text: str) -> str:
@@ -151,7 +152,9 @@ def _captions(pictures: list[dict[str, Any]], shown: list[Table]) -> str:
 
     return json.dumps(
         {
-            "figures": {picture["name"]: plain(f"{picture['finding']}. {picture['alone']}") for picture in pictures},
+            "figures": {
+                picture["name"]: plain(f"{picture['words'].finding}. {picture['words'].alone}") for picture in pictures
+            },
             "tables": {
                 shown_table.name: plain(" ".join([shown_table.caption, *shown_table.notes])) for shown_table in shown
             },

@@ -135,7 +135,9 @@ class Table:
         if not shown:
             return "table-format=1"
         whole = max(len(re.sub(r"[^\d].*", "", number._plain().lstrip("+-"))) for number in shown)
-        sign = "+" if any(number.signed for number in shown) else ""
+        sign = (
+            "+" if any(number.signed for number in shown) else "-" if any(number.value < 0 for number in shown) else ""
+        )
         places = max(number.places for number in shown)
         halves = [number for number in shown if not math.isnan(number.half)]
         digits = max(
@@ -188,15 +190,30 @@ HEADS = (
 )
 
 
-@table("accuracy")
-def accuracy(cells: pd.DataFrame) -> Table:
-    """Mean test accuracy with its interval and n, beside the published value."""
-    means = summary(cells, POINT).merge(
+AUTHORS = "authors-code"
+"""The recipe that does what the authors' code does."""
+THEIR_CODE = "authors' code here (%)"
+
+
+def with_published(cells: pd.DataFrame) -> pd.DataFrame:
+    """`summary` of `cells` by `POINT`, with mean_published, uncertainty and source, NaN where nothing is published."""
+    return summary(cells, POINT).merge(
         published.values()[[*NETWORK, "selection", "k", "mean", "uncertainty", "source"]].assign(finetune="none"),
         how="left",
         on=[*NETWORK, "selection", "k", "finetune"],
         suffixes=("", "_published"),
     )
+
+
+@table("accuracy")
+def accuracy(cells: pd.DataFrame) -> Table:
+    """Mean test accuracy with its interval and n, beside the published value."""
+    means = with_published(cells)
+    theirs = (
+        published.authors_code().groupby([*NETWORK, "selection", "k"])["test_accuracy"].agg(theirs="mean", runs="size")
+    )
+    named = theirs.reset_index().assign(finetune="none", recipe=AUTHORS)
+    means = means.merge(named, how="left", on=[*NETWORK, "selection", "k", "finetune", "recipe"])
     sources = list(dict.fromkeys(means["source"].dropna()))
     rows: list[list[Shown]] = []
     notes = [f"Published, {_letter(place)}: {source}." for place, source in enumerate(sources)]
@@ -211,11 +228,15 @@ def accuracy(cells: pd.DataFrame) -> Table:
                 Number(row["mean_published"], row["uncertainty"]),
                 letter,
                 Number(row["mean"] - row["mean_published"], signed=True),
+                Number(row["theirs"]),
                 Number(row["diverged"], places=0),
             ]
         )
         if row["diverged"]:
             notes.append(f"Diverged, and not in the mean: {row['diverged']} of {_words(row)}.")
+    if means["theirs"].notna().any():
+        seeds = ", ".join(f"{row.runs:.0f} at K = {row.k}" for row in means.dropna(subset="theirs").itertuples())
+        notes.append(f"{THEIR_CODE}: the authors' own code, run on a machine like ours, last epoch; seeds: {seeds}.")
     heads = ("n", "test accuracy (%)", "published (%)")
     return Table(
         "accuracy",
@@ -228,6 +249,7 @@ def accuracy(cells: pd.DataFrame) -> Table:
             *(Column(head, numeric=True) for head in heads),
             Column("source"),
             Column("distance", numeric=True),
+            Column(THEIR_CODE, numeric=True),
             Column("diverged", numeric=True),
         ],
         rows,
@@ -290,14 +312,23 @@ def cost(cells: pd.DataFrame) -> Table:
     )
 
 
-README_HEADS = ("selection", "K", "n", "test accuracy (%)", "published (%)", "distance")
+def beside_published(cells: pd.DataFrame) -> Table:
+    """`accuracy` of what is done by the deciding recipe wherever the paper has a number."""
+    return accuracy(_where_published(cells)).brief()
+
+
+def _where_published(cells: pd.DataFrame) -> pd.DataFrame:
+    done = cells[cells["decides"] & (cells["status"] == "done")]
+    points = published.values()[[*NETWORK, "selection", "k"]].assign(finetune="none").drop_duplicates()
+    return done.merge(points, on=list(points.columns))
+
+
+README_HEADS = ("selection", "K", "n", "test accuracy (%)", "published (%)", "distance", THEIR_CODE)
 
 
 def markdown(cells: pd.DataFrame) -> str:
     """What README shows of a run, in Markdown: what is done by the deciding recipe wherever the paper has a number."""
-    done = cells[cells["decides"] & (cells["status"] == "done")]
-    points = published.values()[[*NETWORK, "selection", "k"]].assign(finetune="none").drop_duplicates()
-    done = done.merge(points, on=list(points.columns))
+    done = _where_published(cells)
     shown = accuracy(done)
     networks = done[NETWORK].drop_duplicates().itertuples(index=False, name=None)
     shown_networks = [names.network(dataset, architecture) for dataset, architecture in networks]
@@ -313,7 +344,7 @@ def markdown(cells: pd.DataFrame) -> str:
             f"{'; '.join(shown_networks)}. Recipe {between(done['recipe'])}, {epochs} epochs, trained on "
             f"{', '.join(sorted(done['device'].unique()))}. Test accuracy in percent at the epoch of best validation "
             "accuracy: mean over n seeds ± half of its 95 % interval; published values ± the uncertainty of reading "
-            "them.",
+            "them. Where it was run on a machine like ours, the authors' own code beside, at its last epoch.",
             "",
             *(f"| {' | '.join(row)} |" for row in ([heads[place] for place in places], rules, *rows)),
         ]
@@ -354,7 +385,7 @@ TEX_SIGNS = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_",
     "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "–": "--", "±": r"$\pm$",
-    "≥": r"$\ge$", "×": r"$\times$", "−": "$-$", "≤": r"$\le$", "√": r"$\surd$", "σ": r"$\sigma$",
+    "≥": r"$\ge$", "×": r"$\times$", "−": "$-$", "≤": r"$\le$", "√": r"$\surd$", "σ": r"$\sigma$", "θ": r"$\theta$",
     "→": r"$\to$", 
     "≈": r"$\approx$", "◐": r"$\ominus$", "…": r"\dots{}", "·": r"$\cdot$",
     "✓": r"$\checkmark$", "✗": r"$\times$", "↗": r"$\nearrow$",

@@ -17,7 +17,12 @@ from slotbench.results.standing import standing
 
 FILE = "drawn.json"
 DRAWING = frozenset({"slotbench.results.table", "slotbench.report.page"})
-BESIDE = ("slotbench/report/claims.yaml", "slotbench/results/published.csv", "benchmarks/step_cost.json")
+BESIDE = (
+    "slotbench/report/claims.yaml",
+    "slotbench/results/published.csv",
+    "slotbench/results/authors-code-here.csv",
+    "benchmarks/step_cost.json",
+)
 """Other files that a report shows, below the project's folder."""
 
 

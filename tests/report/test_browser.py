@@ -9,7 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from slotbench.report import page
+from slotbench.report import page, single_file
+from slotbench.report.figures.method import first_connections
 from slotbench.results import table
 from tests.support import synthetic
 
@@ -214,6 +215,91 @@ def test_a_cells_page_shows_curves_recipe_provenance_and_commands(visit, index):
     assert "at epoch" in panel.locator("figcaption").first.inner_text()
     panel.get_by_role("link", name=cell.replace("seed0", "seed1")).click()
     panel.wait_for_function("document.querySelector('h1').textContent.endsWith('seed 1')")
+
+
+def test_a_cells_page_leads_to_the_next_and_copies_its_commands_and_its_address(visit, index):
+    page = visit(index)
+    cell = next(cell for cell in cells_of(page) if "authors-code/mnist/lenet/greedy/k8/none" in cell)
+    panel = visit(index.with_name("cell.html"), cell)
+    panel.wait_for_selector("canvas")
+    results = panel.locator("h2", has_text="Results").locator("+ dl")
+    assert re.search(r"mean of the seeds\s+\d\d\.\d\d ± \d\.\d\d %, n = \d", results.inner_text())
+    assert "98.21 ± 0.02 % (ICML 2021" in results.inner_text()
+    for name, expected in (("the same cell again", panel.locator("pre").inner_text()), ("Link to", panel.url)):
+        panel.evaluate("window.copied = ''; navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+        area = panel.locator("section, li", has_text=re.compile(name, re.IGNORECASE)).last
+        area.get_by_role("button", name="Copy").click()
+        assert panel.evaluate("window.copied") == expected
+    title = panel.title()
+    panel.get_by_role("link", name="Next cell").click()
+    panel.wait_for_function("(title) => document.title !== title", arg=title)
+    panel.get_by_role("link", name="Previous cell").click()
+    panel.wait_for_function("(title) => document.title === title", arg=title)
+
+
+def test_a_slot_machine_is_moved_by_keyboard_and_by_mouse_and_its_weight_only_climbs(visit, made_up):
+    page = visit(made_up)
+    page.locator(".play summary").click()
+    machine, theta = page.locator("#slot-machine"), page.locator("[name=theta]")
+    machine.locator("[name=k]").select_option("32")
+    machine.locator("[name=seed]").select_option("1")
+    theta.focus()
+    page.keyboard.press("Home")
+
+    def weight() -> float:
+        return float(
+            re.search(r"the weight is (−?[\d.]+)\.\s", machine.locator("output").inner_text())[1].replace("−", "-")
+        )
+
+    climbed = [weight()]
+    for _ in range(40):
+        for _ in range(5):
+            page.keyboard.press("ArrowRight")
+        climbed.append(weight())
+    assert climbed == sorted(climbed)
+    assert len(set(climbed)) == int(machine.get_attribute("data-levels")) > 2
+    options, scores = (values[0] for values in first_connections(1, 32, 1))
+    assert climbed[0] == pytest.approx(options[(scores - 2 * options).argmax()], abs=0.006)
+    assert climbed[20] == pytest.approx(options[scores.argmax()], abs=0.006)  # θ = 0, where training starts
+    box = machine.locator("svg").bounding_box()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.09 * box["width"], box["y"] + 50)
+    page.mouse.up()
+    assert weight() == climbed[0]
+    assert machine.locator("line.option").count() == 32
+
+
+def test_a_method_is_switched_off_in_the_learning_curves(visit, made_up):
+    page = visit(made_up)
+    figure = page.locator("#figure-learning-curves")
+    box = figure.get_by_label("greedy", exact=True)
+
+    def shown(method: str) -> set[bool]:
+        """Of its lines and labels."""
+        parts = figure.locator(f"[id$='-{method}'], [id$='-{method}-label']").all()
+        return {part.evaluate("(one) => getComputedStyle(one).display") != "none" for part in parts}
+
+    assert shown("greedy") == {True}
+    box.uncheck()
+    assert shown("greedy") == {False}
+    assert shown("learned") == {True}
+    box.check()
+    assert shown("greedy") == {True}
+
+
+def test_a_report_sent_alone_needs_nothing_beside_it(visit, made_up, tmp_path):
+    alone = tmp_path / "sent.html"
+    shutil.copy(single_file.write(made_up), alone)
+    page = visit(alone)  # which complains of every request but for the page itself
+    assert {urlsplit(link).path for link in links(page)} == {urlsplit(page.url).path}
+    for link in links(page):
+        assert page.evaluate("(id) => document.getElementById(id) !== null", unquote(urlsplit(link).fragment)), link
+    assert page.locator("figure svg").count() >= 10
+    assert page.locator(".answer").inner_text() == visit(made_up).locator(".answer").inner_text()
+    assert page.evaluate("performance.getEntriesByType('resource').length") == 0
+    page.locator("#matrix tbody td a").first.click()
+    assert page.locator("#filter-table-all-cells").count() == 1
 
 
 def test_an_address_that_names_no_cell_is_told(visit, made_up):

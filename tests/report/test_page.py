@@ -65,7 +65,7 @@ def test_a_missing_a_failed_and_a_diverged_cell_are_seen_with_what_to_do(tmp_pat
     assert f"missing {missing} snakemake results/made-up/cells/{missing.path}" in page.text
     assert f"failed {failed} : <script>alert('no space')</script> & more" in page.text
     assert f"snakemake results/made-up/cells/{failed.path}" in page.text
-    assert page.tags.count("script") == 1  # ours
+    assert page.tags.count("script") == 3  # ours: the page's, and two of the slot machine
     shown = panels_of(index.parent)
     assert (shown[str(missing)]["status"], shown[str(diverged)]["status"]) == ("missing", "diverged")
     assert shown[str(failed)]["problem"] == "<script>alert('no space')</script> & more"
@@ -182,6 +182,40 @@ def test_a_verdict_has_a_picture_that_is_right(tmp_path):
     assert scale["mean"] - scale["low"] == pytest.approx(scale["high"] - scale["mean"], abs=0.2)
 
 
+def compiled(folder: Path, document: str) -> str:
+    """What LaTeX logs of `document` in the second pass: longtable learns the widths of columns in the first."""
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", f"{document}.tex"]
+    for _ in range(2):
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    output = done.stdout.decode(errors="replace")
+    if re.search(r"File `.*' not found", output):
+        pytest.skip("a LaTeX package is not installed")
+    assert done.returncode == 0, output[-2000:]
+    return (folder / f"{document}.log").read_text(errors="replace")
+
+
+REFERENCE = Path(__file__).parents[2] / "report" / "reference"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed (Debian: texlive-science)")
+def test_the_committed_paper_has_at_most_twelve_pages_and_a_journals_parts(tmp_path):
+    shutil.copytree(REFERENCE, tmp_path / "reference", ignore=shutil.ignore_patterns("cells", "*.svg", "*.png"))
+    log = compiled(tmp_path / "reference", "paper")
+    assert int(re.search(r"Output written on paper.pdf \((\d+) pages", log)[1]) <= 12
+    text = (tmp_path / "reference" / "paper.tex").read_text()
+    titles = re.findall(r"\\(?:sub)?section\*?\{(.*?)\}", text)
+    wanted = ["Scope of reproducibility", "Methodology", "Results", "What was easy", "What was hard",
+              "Differences between the sources", "Limitations"]  # fmt: skip
+    assert [title for title in titles if title in wanted] == wanted
+    assert "begin{abstract}" in text
+    index = Page((REFERENCE / "index.html").read_text())
+    claims = {anchor for anchor in index.ids if anchor.startswith("claim-")}
+    assert len(
+        re.findall(r"^\\item", text.partition("begin{enumerate}")[2].partition("end{enumerate}")[0], re.M)
+    ) == len(claims)
+    assert not re.search(r"[0-9a-f]{16}", text)  # no hash that runs over the edge
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed (Debian: texlive-science)")
 def test_latex_compiles_the_paper_with_embedded_fonts_and_nothing_past_the_margin(tmp_path):
     """A run of several networks, and a device whose name has every sign that means something in LaTeX."""
@@ -193,21 +227,15 @@ def test_latex_compiles_the_paper_with_embedded_fonts_and_nothing_past_the_margi
     collected.cells["device"] = r"a CPU_1 & 100 % of {it} <\b> $~^#|√3σ"
     table.write(collected, tmp_path / "results" / name)
     folder = page.render(name, tmp_path / "results", tmp_path / "report").parent
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
-    for _ in range(2):  # longtable learns the widths of columns in the first pass
-        done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
-    output = done.stdout.decode(errors="replace")
-    if re.search(r"File `.*' not found", output):
-        pytest.skip("a LaTeX package is not installed")
-    assert done.returncode == 0, output[-2000:]
-    log = (folder / "paper.log").read_text(errors="replace")
-    assert [width for width in re.findall(r"Overfull \\[hv]box \((\d+)", log) if int(width) >= 5] == []
-    assert "undefined" not in log
-    pages = {
-        command: (folder / "paper.tex").read_text().count(command)
-        for command in ("includegraphics", "begin{longtable}")
-    }
-    assert pages == {"includegraphics": len(figures.FIGURES), "begin{longtable}": len(tables.TABLES) + 2}
+    for document in ("paper", "supplement"):
+        log = compiled(folder, document)
+        assert [width for width in re.findall(r"Overfull \\[hv]box \((\d+)", log) if int(width) >= 5] == []
+        assert "undefined" not in log
+    both = "".join((folder / f"{document}.tex").read_text() for document in ("paper", "supplement"))
+    parts = {part: both.count(part) for part in ("includegraphics", "begin{longtable}", "begin{table}")}
+    assert parts == {
+        "includegraphics": len(figures.FIGURES) + 2, "begin{longtable}": len(tables.TABLES) + 2, "begin{table}": 2
+    }  # fmt: skip
     if shutil.which("pdffonts"):
         fonts = subprocess.run(["pdffonts", "paper.pdf"], cwd=folder, capture_output=True, text=True, check=True).stdout
         assert all(re.search(r" yes (yes|no) +(yes|no) +\d+ +0$", line) for line in fonts.splitlines()[2:])

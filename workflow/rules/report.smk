@@ -11,7 +11,7 @@ rule report:
         unpack(report_input(existing_records)),
     output:
         table=[f"results/{RUN.run}/{name}" for name in TABLES],
-        pages=multiext(f"{PAGES}/", "index.html", "cell.html", "paper.tex", "captions.json", drawn.FILE),
+        pages=multiext(f"{PAGES}/", "index.html", "cell.html", "paper.tex", "supplement.tex", "captions.json", drawn.FILE),
         cells=directory(f"{PAGES}/cells"),
         figures=report(
             directory(f"{PAGES}/figures"),

@@ -21,6 +21,8 @@ from slotbench.results.table import NETWORK
 from slotbench.selection import SELECTIONS
 
 SHOWN_K = 8
+SWITCH = "method-"
+"""How the id of a part of the figure begins that templates/switches.js can hide."""
 
 
 def _at_one_k(cells: pd.DataFrame) -> pd.DataFrame:
@@ -58,18 +60,23 @@ def _finding(done: pd.DataFrame) -> str:
 def learning_curves(done: pd.DataFrame, abreast: int) -> Figure:
     """A line for each method."""
     picture, panels = panels_of(done, NETWORK, abreast)
-    for ax, rows in panels:
+    for place, (ax, rows) in enumerate(panels):
         labels: list[Label] = []
+        switches: dict[str, str] = {}  # a label → the ids by which a page can hide a method's line and label
         own = [name for name in SELECTIONS if name in set(rows["selection"])]
         for name, line in zip(own, itertools.cycle(LINES), strict=False):
             epochs = rows[rows["selection"] == name].groupby("epoch")["validation_accuracy"].agg(["mean", "size"])
             seeds = epochs["size"].iloc[0]
             mean = epochs.loc[epochs["size"] == seeds, "mean"]  # as long as all of them were trained
-            ax.plot(mean.index, mean, line, color=look(name).colour, linewidth=1)
-            labels.append((float(mean.iloc[-1]), f"{look(name).label}, n = {seeds}", look(name).colour))
+            switch, label = f"{SWITCH}{place}-{name}", f"{look(name).label}, n = {seeds}"
+            ax.plot(mean.index, mean, line, color=look(name).colour, linewidth=1, gid=switch)
+            labels.append((float(mean.iloc[-1]), label, look(name).colour))
+            switches[label] = f"{switch}-label"
         top = max(height for height, _, _ in labels)
         ax.set_ylim(top - 6, min(100, top + 0.8))  # the first epochs are far below
         ax.set_xlabel("epoch")
         y_label(ax, "validation accuracy (%)")
         draw_labels(ax, labels)
+        for text in ax.texts:
+            text.set_gid(switches[text.get_text()])
     return picture

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from slotbench.report.figures.parts import draw_labels, greedy_cells
 from slotbench.report.figures.registry import figure
-from slotbench.report.figures.style import GREY, PANEL, shades
+from slotbench.report.figures.style import GREY, PANEL, look, shades
+
+if TYPE_CHECKING:  # torch is imported only where a staircase is drawn
+    from slotbench.selection.options import Options
+
+Floats = npt.NDArray[np.float32]
 
 REACH = 2.0
 """The trained number is drawn from -REACH to REACH, in units of the layer's Glorot deviation."""
 CONNECTIONS = 3
+BOUND = 3**0.5
+"""of options and initial scores, in the same units, as in recipe `authors-code`"""
 
 
 def _known_ks(cells: pd.DataFrame) -> pd.DataFrame:
@@ -47,13 +57,43 @@ def staircases(done: pd.DataFrame, abreast: int) -> Figure:
     return picture
 
 
+def draw_slot(lines: Axes, stairs: Axes, k: int) -> None:
+    """The second connection of seed 0, whose steps are wide enough to be seen: on `lines` the K scores over θ and which
+    is on top, on `stairs` what is selected."""
+    options, scores = (values[1].astype(float) for values in first_connections(0, k, 2))
+    theta = np.linspace(-REACH, REACH, 2001)
+    heights = scores[:, None] + options[:, None] * theta
+    top, own = heights.argmax(0), look("greedy")
+    for height in heights:
+        lines.plot(theta, height, color=GREY, linewidth=0.7)
+    lines.plot(theta, heights.max(0), color=own.colour, linewidth=2.2)
+    stairs.plot(theta, options[top], color=own.colour, linewidth=1.6)
+    for ax, value in ((lines, heights.max(0)), (stairs, options[top])):
+        ax.plot(0, value[len(theta) // 2], "o", color=own.colour, markersize=4.5)
+        ax.set_xlim(-REACH, REACH)
+    lines.set_ylabel("score")
+    lines.tick_params(labelbottom=False)
+    stairs.set_ylabel("weight")
+    stairs.set_xlabel("θ, what is trained; dot: the start")
+
+
+def first_connections(seed: int, k: int, connections: int) -> tuple[Floats, Floats]:
+    """Options and initial scores of the first connections of the first layer, each [connections, K], in units of the
+    layer's Glorot deviation."""
+    return _first_options(seed, k, connections).whole()
+
+
+def _first_options(seed: int, k: int, connections: int) -> Options:
+    from slotbench.selection.options import Options
+
+    return Options(connections, k, seed=seed, layer=0, option_bound=BOUND, score_bound=BOUND)
+
+
 def draw_staircases(ax: Axes, k: int, connections: int = CONNECTIONS) -> None:
     """The staircases of the first connections of seed 0's first layer, labelled, with the options never selected."""
-    from slotbench.selection.options import Options
     from slotbench.selection.staircase import build
 
-    bound = 3**0.5
-    options = Options(connections, k, seed=0, layer=0, option_bound=bound, score_bound=bound)
+    options = _first_options(0, k, connections)
     offered, _ = options.whole()
     stairs = build(options, np.float64)
     labels = []
@@ -70,5 +110,5 @@ def draw_staircases(ax: Axes, k: int, connections: int = CONNECTIONS) -> None:
         ax.plot(np.full(len(never), REACH * (1.04 + 0.04 * place)), never, "_", color=GREY, markersize=3)
         labels.append((float(climbs[high]), f"connection {place + 1}", colour))
     ax.set_xlim(-REACH, REACH * 1.16)
-    ax.set_ylim(-bound * 1.1, bound * 1.1)
+    ax.set_ylim(-BOUND * 1.1, BOUND * 1.1)
     draw_labels(ax, labels)

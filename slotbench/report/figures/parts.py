@@ -18,7 +18,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy import optimize
 
 from slotbench.report import names
-from slotbench.report.figures.style import GREY, PANEL, Look, escape, look
+from slotbench.report.figures.style import GREY, INK, PANEL, Look, escape, look
 from slotbench.results import published
 from slotbench.results.table import NETWORK, between, summary
 
@@ -193,6 +193,14 @@ def published_learned(ax: Axes, rows: pd.DataFrame) -> list[Label]:
     return [(height, "learned, published", GREY) for height in points["mean"]]
 
 
+def draw_authors_code(ax: Axes, rows: pd.DataFrame) -> list[Label]:
+    """Each run of the authors' own code for the network of `rows` as a cross, and their label."""
+    runs = same_network(published.authors_code(), rows)
+    runs = runs[runs["selection"].isin(rows["selection"])]
+    ax.plot(runs["k"], runs["test_accuracy"], "x", color=INK, markersize=4.5, markeredgewidth=1, zorder=5)
+    return [(float(height), "authors' code, run here", INK) for height in runs["test_accuracy"].iloc[-1:]]
+
+
 def k_axis(ax: Axes, ks: Sequence[int]) -> None:
     """K in powers of two, each with its number where there is room."""
     ax.autoscale_view(scalex=False)  # a horizontal line inside the limits of one point has not narrowed them
@@ -240,31 +248,43 @@ def y_label(ax: Axes, text: str) -> None:
         ax.set_ylabel(text)
 
 
-def over_k(done: pd.DataFrame, selections: Sequence[str], abreast: int, *, beside: bool = True) -> Figure:
-    """A panel for each network with all of `selections`: over K, and `beside` them learned and published."""
+def over_k(
+    done: pd.DataFrame, selections: Sequence[str], abreast: int, *, beside: bool = True, authors_code: bool = False
+) -> Figure:
+    """A panel for each network with all of `selections`: over K, and `beside` them learned and published; and what the
+    authors' own code gives here, where it was run."""
     picture, panels = panels_of(done[done["selection"].isin(selections)], NETWORK, abreast)
     for ax, rows in panels:
-        labels: list[Label] = []
-        ks = list(rows["k"])
-        present = [selection for selection in selections if selection in set(rows["selection"])]
-        for place, selection in enumerate(present):
-            shift = 1 + 0.06 * (place - (len(present) - 1) / 2)
-            own, mine = look(selection), rows[rows["selection"] == selection]
-            means = draw_points(ax, mine, own, shift=shift, broken_by="learning_rate")
-            labels.append((last_height(means, mine), f"{own.label}, {n_of(means)}", own.colour))
-            if not beside:
-                continue
-            paper = published_for(rows, selection)
-            draw_published(ax, paper, paper["k"] * shift)
-            ks += list(paper["k"])
-            labels += [(height, f"{own.label}, published", GREY) for height in paper["mean"].iloc[-1:]]
-        network = same_network(done, rows)
-        if beside:
-            labels += [*learned_line(ax, network), *published_learned(ax, rows)]
-        k_axis(ax, ks)
-        _rates(ax, rows[rows["selection"] == present[0]])
-        draw_labels(ax, labels)
+        draw_over_k(ax, same_network(done, rows), selections, beside=beside, authors_code=authors_code)
     return picture
+
+
+def draw_over_k(
+    ax: Axes, network: pd.DataFrame, selections: Sequence[str], *, beside: bool = True, authors_code: bool = False
+) -> None:
+    """One panel of `over_k`, of the cells of one network."""
+    labels: list[Label] = []
+    rows = network[network["selection"].isin(selections)]
+    ks = list(rows["k"])
+    present = [selection for selection in selections if selection in set(rows["selection"])]
+    for place, selection in enumerate(present):
+        shift = 1 + 0.06 * (place - (len(present) - 1) / 2)
+        own, mine = look(selection), rows[rows["selection"] == selection]
+        means = draw_points(ax, mine, own, shift=shift, broken_by="learning_rate")
+        labels.append((last_height(means, mine), f"{own.label}, {n_of(means)}", own.colour))
+        if not beside:
+            continue
+        paper = published_for(rows, selection)
+        draw_published(ax, paper, paper["k"] * shift)
+        ks += list(paper["k"])
+        labels += [(height, f"{own.label}, published", GREY) for height in paper["mean"].iloc[-1:]]
+    if authors_code:
+        labels += draw_authors_code(ax, rows)
+    if beside:
+        labels += [*learned_line(ax, network), *published_learned(ax, rows)]
+    k_axis(ax, ks)
+    _rates(ax, rows[rows["selection"] == present[0]])
+    draw_labels(ax, labels)
 
 
 def _rates(ax: Axes, rows: pd.DataFrame) -> None:

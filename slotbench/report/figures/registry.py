@@ -7,6 +7,7 @@ only: same rows, same bytes.
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,19 @@ ABREAST = 3
 """Panels beside each other on paper and on a wide screen."""
 
 ACCURACY = "test accuracy at the best validation epoch"
+
+
+@dataclass(frozen=True)
+class Words:
+    """What stands around a figure."""
+
+    title: str
+    finding: str
+    caption: str
+    """where `common` stands above it"""
+    alone: str
+    """the caption where it does not"""
+    alt: str
 
 
 @dataclass(frozen=True)
@@ -90,6 +104,11 @@ class Entry:
         done = self.done(cells)
         parts = [self.shows, self.drawn.format(points=self.points), READING, _count(done), _made(done)]
         return " ".join([part for part in parts if part] + _absent(self.rows(cells)))
+
+    def words(self, cells: pd.DataFrame) -> Words:
+        return Words(
+            self.title, self.finding(self.done(cells)), self.brief(cells), self.caption(cells), self.alt(cells)
+        )
 
     def alt(self, cells: pd.DataFrame) -> str:
         """The figure in words, for who cannot see it: per network its lowest and its highest mean."""
@@ -153,6 +172,8 @@ def figure(name: str, title: str, **entry: Any) -> Callable[[Draw], Draw]:
 class Drawn:
     """A figure as the page needs it."""
 
+    name: str
+    words: Words
     picture: Figure
     wide: str
     """as SVG"""
@@ -167,26 +188,33 @@ def save(collected: Collected, folder: Path) -> dict[str, Drawn | None]:
     """
     pictures: dict[str, Drawn | None] = {}
     for entry in FIGURES.values():
-        done = entry.drawn_rows(collected)
-        with styled():
-            picture = None if done.empty else entry.draw(done, ABREAST)
-            saved = {}
-            for kind in METADATA:
-                path = folder / f"{entry.name}.{kind}"
-                if picture is None:
-                    path.unlink(missing_ok=True)
-                    continue
-                saved[kind] = saved_bytes(picture, kind)
-                with atomic(path, "wb") as file:
-                    file.write(saved[kind])
-            pictures[entry.name] = None
-            if picture is not None:
-                narrow = entry.draw(done, 1)
-                several = narrow.get_size_inches()[0] < picture.get_size_inches()[0]
-                pictures[entry.name] = Drawn(
-                    picture, saved["svg"].decode(), saved_bytes(narrow, "svg").decode() if several else ""
-                )
+        done, pictures[entry.name] = entry.drawn_rows(collected), None
+        if done.empty:
+            remove(entry.name, folder)
+        else:
+            pictures[entry.name] = save_one(
+                entry.name, entry.words(collected.shown), functools.partial(entry.draw, done), folder
+            )
     return pictures
+
+
+def remove(name: str, folder: Path) -> None:
+    """Removes the files of a figure that is not drawn any more."""
+    for kind in METADATA:
+        (folder / f"{name}.{kind}").unlink(missing_ok=True)
+
+
+def save_one(name: str, words: Words, draw: Callable[[int], Figure], folder: Path) -> Drawn:
+    """Draws one figure as `folder`/<name>.{svg,png,pdf}; `draw` takes how many panels may stand abreast."""
+    with styled():
+        picture, narrow, saved = draw(ABREAST), draw(1), {}
+        for kind in METADATA:
+            saved[kind] = saved_bytes(picture, kind)
+            with atomic(folder / f"{name}.{kind}", "wb") as file:
+                file.write(saved[kind])
+        several = narrow.get_size_inches()[0] < picture.get_size_inches()[0]
+        stacked = saved_bytes(narrow, "svg").decode() if several else ""
+    return Drawn(name, words, picture, saved["svg"].decode(), stacked)
 
 
 def saved_bytes(picture: Figure, kind: str) -> bytes:

@@ -12,7 +12,8 @@ from typing import Any
 import matplotlib as mpl
 import seaborn as sns
 
-from slotbench.report import names
+from slotbench.report import answer, names
+from slotbench.report.verdict import NOT_REPRODUCED, NOT_RUN, REPRODUCED, SHOWN
 from slotbench.selection import SELECTIONS
 
 INK = "#1d2126"
@@ -119,6 +120,13 @@ STYLE = sns.axes_style("ticks") | {
     "ytick.labelsize": 7.5,
     "ytick.major.width": 0.6,
 }
+
+
+KIND_COLOURS = {
+    REPRODUCED: "#0a6640", answer.WHERE_RUN: "#0a6640", NOT_REPRODUCED: "#a3261c",
+    answer.TOO_CLOSE: "#7a4b00", answer.OPEN: "#7a4b00", NOT_RUN: "#565d66", SHOWN: "#565d66",
+}  # fmt: skip
+"""What became of a claim; the page's own colours (templates/style.css)."""
 
 
 @contextmanager

@@ -14,6 +14,22 @@ const element = (tag, given = {}, ...children) => {
   one.append(...children);
   return one;
 };
+const copy = (text) => {
+  const button = element("button", { type: "button", class: "copy" }, "Copy");
+  button.addEventListener("click", async () => {
+    try { await navigator.clipboard.writeText(text()); }
+    catch { // a page that was opened as a file, or a browser that asks for more than a click
+      const box = element("textarea", {}, text());
+      document.body.append(box);
+      box.select();
+      document.execCommand("copy");
+      box.remove();
+    }
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+  return button;
+};
 const link = (name) => element("a", { href: `#${name}` }, name);
 const section = (title, ...children) => element("section", {}, element("h2", {}, title), ...children);
 const list = (pairs) => element("dl", {}, ...Object.entries(pairs).flatMap(([term, said]) => [element("dt", {}, term), element("dd", {}, said)]));
@@ -55,6 +71,11 @@ function draw(name, cells) {
   if (cell.vouched) place.append(element("p", { class: "note" }, `Its code has changed since, its numbers have not: ${cell.vouched}.`));
   if (cell.stale) place.append(element("p", { class: "note" }, `Today's code or recipe would train it again: ${cell.stale}.`));
 
+  const steps = [["previous", "← Previous cell"], ["next", "Next cell →"]].filter(([which]) => cell[which]);
+  place.append(element("nav", { "aria-label": "Cells" }, element("ul", {},
+    ...steps.map(([which, text]) => element("li", {}, element("a", { href: `#${cell[which]}`, rel: which.slice(0, 4), title: cell[which] }, text))),
+    element("li", {}, "Link to this cell: ", copy(() => location.href)))));
+
   const axes = name.split("/");
   const siblings = Object.keys(cells).filter((other) => other !== name && other.startsWith(name.replace(/[^/]+$/, "")));
   const about = Object.fromEntries(AXES.map((axis, i) => [axis, axes[i].replace(/^(k|seed)(?=\d)/, "")]));
@@ -68,10 +89,10 @@ function draw(name, cells) {
 
   if (trained) {
     const others = siblings.map((other) => cells[other]).filter((other) => other.curves && other.start === cell.start);
-    place.append(section("Curves", plots(cell, others)), section("Results", list(cell.results)));
+    place.append(section("Curves", plots(cell, others)), section("Results", list({ ...cell.beside, ...cell.results })));
   }
   if (trained && cell.layers.length) place.append(section("What its layers have selected", layers(cell.layers)));
-  place.append(section("The same cell again, by hand", element("pre", { tabindex: 0, role: "region", "aria-label": "Commands" }, element("code", {}, cell.commands.join("\n")))));
+  place.append(section("The same cell again, by hand", copy(() => cell.commands.join("\n")), element("pre", { tabindex: 0, role: "region", "aria-label": "Commands" }, element("code", {}, cell.commands.join("\n")))));
   place.append(family);
   if (trained) place.append(section("Recipe", list(cell.recipe)), section("Provenance", list(cell.provenance)));
   chart();
