@@ -49,7 +49,8 @@ class Reader(Tree):
         recipe.write_text(brief)
         bin_folder = folder / "bin"
         bin_folder.mkdir()
-        (bin_folder / "slotbench").write_text(f"#!{sys.executable}\nfrom slotbench.cli import main\nmain()\n")
+        program = f"#!{sys.executable}\nfrom slotbench.cli import main\nif __name__ == '__main__':\n    main()\n"
+        (bin_folder / "slotbench").write_text(program)
         (bin_folder / "slotbench").chmod(0o755)
         paths = [bin_folder, Path(sys.executable).parent, os.environ["PATH"]]
         self.environment = os.environ | {
@@ -105,9 +106,11 @@ DRY = """set -e
 make() { command make -n "$@"; }
 snakemake() { case "$*" in *--report*) command snakemake -n;; *) command snakemake -n "$@";; esac; }
 python() { command python "$@" --help; }
+slotbench() { case "$1" in replay|vouch) command slotbench "$1" --help;; *) command slotbench "$@";; esac; }
 .() { test $1 = .venv/bin/activate; }
 """
-"""Training by hand and what reads records are for real; make, snakemake and benchmarks are dry runs."""
+"""Training by hand and what reads records are for real; make, snakemake, benchmarks and
+what trains a whole run again are dry runs."""
 ELSEWHERE = ("git", "pip", "srun", "sbatch", "squeue", "sinfo", "kubectl", "podman", "docker", "ssh", "aws", "conda")
 """Programs of another machine: a page may tell to type them; whether they do is another test's."""
 
