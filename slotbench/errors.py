@@ -46,7 +46,7 @@ def missing(path: Path) -> str:
     while not there.is_dir() and there != there.parent:
         there, lost = there.parent, there.name
     try:
-        near = difflib.get_close_matches(lost, [path.name for path in there.iterdir()], n=1, cutoff=0.7)
+        near = difflib.get_close_matches(lost, [entry.name for entry in there.iterdir()], n=1, cutoff=0.7)
     except OSError:
         near = []
     hint = f"; did you mean '{there / near[0]}'?" if near else ""

@@ -39,7 +39,6 @@ DECIDE_NOTHING = (
     "slotbench.results",
     "slotbench.training.checkpoint",  # a cell goes on from a state to the same bits (tests/faults)
     "slotbench.training.numerics",
-    "slotbench.training.numerics",
     "slotbench.training.packing",
     "slotbench.training.preemption",
     "slotbench.training.record_of_session",

@@ -138,8 +138,8 @@ def like(value: Any) -> type | tuple[type, ...]:
     return (list, tuple) if isinstance(value, list | tuple) else type(value)
 
 
-def trained_by(session: Session) -> set[str]:
-    """What an optimizer's state has for each parameter after an epoch: without it torch's SGD would begin anew."""
+def needed_of_each(session: Session) -> set[str]:
+    """The parts of an optimizer's state for each parameter after an epoch: without one, training would begin anew."""
     kept = set(session.optimizer.kept)
     return kept | {"momentum_buffer"} if session.recipe.momentum and "momentum" not in kept else kept
 
@@ -160,7 +160,7 @@ def take_up(session: Session, state: State) -> None:
         number, _, rest = name.partition("/")
         optimizer["state"].setdefault(int(number), {})[rest] = tensor
     for place, _ in enumerate(session.network.parameters()):
-        if missing := sorted(trained_by(session) - optimizer["state"].get(place, {}).keys()):
+        if missing := sorted(needed_of_each(session) - optimizer["state"].get(place, {}).keys()):
             raise ValueError(f"it lacks {missing[0]} of parameter {place}")
     for group, saved in zip(optimizer["param_groups"], state.rest["groups"], strict=True):
         group |= saved
