@@ -147,12 +147,14 @@ def run(
 
     signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
-    for cell, out in unheld(Plan(of, RESULTS).due(), RESULTS / of.run / "cells"):
-        parent = None if cell.parent is None else parent_of(out)
-        with progress_bar(str(cell)) as progress, failure_noted(out):
-            record = train_cell(cell, out, data_dir, parent, progress)
-        print(f"{cell}: {record.status}, {100 * record.results.test_accuracy:.2f} %", flush=True)
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    try:
+        for cell, out in unheld(Plan(of, RESULTS).due(), RESULTS / of.run / "cells"):
+            parent = None if cell.parent is None else parent_of(out)
+            with progress_bar(str(cell)) as progress, failure_noted(out):
+                record = train_cell(cell, out, data_dir, parent, progress)
+            print(f"{cell}: {record.status}, {100 * record.results.test_accuracy:.2f} %", flush=True)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 state = typer.Typer(help="The states of a run's unfinished cells, to go on from elsewhere.", no_args_is_help=True)

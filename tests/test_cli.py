@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from slotbench import cli
+from slotbench.errors import InputError
 from slotbench.results.records import read
 from tests.support.command import slotbench
 from tests.support.project import ROOT
@@ -59,6 +61,16 @@ def test_trains_a_whole_run_without_snakemake_and_goes_on_where_time_was_up(tmp_
     folder = tmp_path / "results" / "own" / "cells" / "quick" / "digits" / "lenet" / "greedy" / "k2"
     assert {path.parent.name for path in folder.rglob("seed0.json")} == {"none", "e4"}
     assert slotbench(*words, folder=tmp_path).stdout == ""
+
+
+def test_a_run_of_minutes_that_ends_in_an_error_leaves_no_alarm_behind(tmp_path, monkeypatch):
+    """In the program's own process, whose next work it would end."""
+    axes = "dataset: digits, architecture: lenet, selection: greedy, k: 2, seed: 0"
+    (tmp_path / "own.yaml").write_text(f"run: own\nrecipe: quick\ngrids: [{{{axes}}}]\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError):
+        cli.run("own.yaml", minutes=1, data_dir=tmp_path / "nothing", gpu_share=1)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +133,7 @@ def test_seconds_between_states_that_are_none_are_told(tmp_path, data, monkeypat
 
 def test_a_persons_profile_of_snakemake_is_not_makes(monkeypatch):
     monkeypatch.setenv("SNAKEMAKE_PROFILE", "nowhere")
-    command = ["make", "--eval", 'show:;@echo "profile:$$SNAKEMAKE_PROFILE"', "show"]
+    monkeypatch.delenv("MAKELEVEL", raising=False)  # of `make test`, under which this make would say its folder
+    command = ["make", "--no-print-directory", "--eval", 'show:;@echo "profile:$$SNAKEMAKE_PROFILE"', "show"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "profile:\n"

@@ -12,7 +12,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -205,8 +205,18 @@ def brief(value: Any, other: Any) -> str:
 
 def content(state: State) -> bytes:
     """The file of a state."""
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in state.tensors.items()}
-    return save(tensors, {"state": json.dumps(state.rest)})
+    return serialised(state.tensors, {"state": json.dumps(state.rest)})
+
+
+def serialised(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+    """A safetensors file.
+
+    Raises MemoryError where three copies of the tensors do not fit, as many as there are meanwhile: safetensors itself,
+    which is written in Rust, would end the process without a word.
+    """
+    tensors = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+    bytearray(3 * sum(tensor.nbytes for tensor in tensors.values()))
+    return save(tensors, metadata)
 
 
 def write(state: State, folder: Path) -> None:

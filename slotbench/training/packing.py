@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor
 
 from slotbench import architectures, recipes
@@ -160,7 +160,7 @@ def whole_states(out: Path) -> Iterator[State]:
 
 
 def content(tensors: Mapping[str, Tensor], drawn: Drawn, rest: dict[str, Any]) -> bytes:
-    return save(shrunk(tensors, drawn), {"rest": json.dumps(rest)})
+    return checkpoint.serialised(shrunk(tensors, drawn), {"rest": json.dumps(rest)})
 
 
 def unpack(packed: Path, results: Path) -> list[tuple[Cell, str]]:
@@ -205,7 +205,7 @@ def unpack_cell(archive: zipfile.ZipFile, inside: PurePosixPath, folder: Path) -
         if not (name.startswith("e") and name[1:].isdigit()):
             raise ValueError(f"{name} is no checkpoint")
         weights = grown(load(part(archive, f"{inside}/{name}", drawn.connections)), drawn)
-        written = save(weights)
+        written = checkpoint.serialised(weights)
         if hashlib.sha256(written).hexdigest() != digest:
             raise ValueError(f"checkpoint {name} of {cell} does not come out as it was")
         with atomic(weights_path(out, name), "wb") as file:

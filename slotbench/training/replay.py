@@ -16,6 +16,8 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from io import BytesIO
 from multiprocessing import get_context, parent_process
@@ -25,7 +27,7 @@ from typing import Any, NamedTuple
 
 import torch
 import yaml
-from safetensors.torch import load, save
+from safetensors.torch import load
 
 from slotbench import recipes
 from slotbench.cells import Cell
@@ -39,6 +41,7 @@ from slotbench.results.plan import Plan
 from slotbench.results.records import Record
 from slotbench.results.vouching import FIRST_EPOCHS, Attestation, Replayed, Trial, sample, summary
 from slotbench.selection import SELECTIONS
+from slotbench.training import checkpoint
 from slotbench.training.device import device_name, prepare, processor
 from slotbench.training.numerics import numerics
 from slotbench.training.session import Session, Weights
@@ -110,13 +113,9 @@ def retrain(
             break
     if session.epoch == recipe.epochs or session.diverged:
         kept |= {"best": session.best, "last": session.weights()}
-    hashes = {name: hashlib.sha256(content_of(weights)).hexdigest() for name, weights in kept.items()}
+    hashes = {name: hashlib.sha256(checkpoint.serialised(weights)).hexdigest() for name, weights in kept.items()}
     curves = {name: list(session.curves[name]) for name in CURVES}
     return Trained(cell.start_epoch, curves, [dict(test) for test in session.tests], hashes), kept
-
-
-def content_of(weights: Weights) -> bytes:
-    return save({name: tensor.contiguous().cpu() for name, tensor in weights.items()})
 
 
 def round_otherwise(session: Session, shift: int) -> None:
@@ -207,7 +206,7 @@ def starting_point(cell: Cell, path: Path, data_dir: Path) -> tuple[Weights, str
         content = file.read_bytes()
     else:
         _, kept = retrain(cell.parent, recipes.of(cell.parent), cell.start_epoch, data_dir)
-        content = content_of(kept[cell.finetune])
+        content = checkpoint.serialised(kept[cell.finetune])
     return load(content), hashlib.sha256(content).hexdigest()
 
 
@@ -361,10 +360,21 @@ def try_again(trial: Trial, path: Path, data_dir: Path) -> Replayed:
     return Replayed(cell=str(cell), epochs=trial.epochs, full=trial.full, against=against)
 
 
-def pool(threads: Iterable[int]) -> ProcessPoolExecutor:
-    """Processes that together use the cores there are; torch does not survive a fork."""
+@contextmanager
+def pool(threads: Iterable[int]) -> Iterator[ProcessPoolExecutor]:
+    """Processes that together use the cores there are; an `InputError` if one is killed.
+
+    Each starts anew, since torch does not survive a fork.
+    """
     workers = max(1, (os.cpu_count() or 1) // max(threads, default=1))
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent)
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=end_with_parent) as processes:
+            yield processes
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a process that trained was killed from outside, as for want of memory; nothing was written: try again, "
+            "with fewer processes beside it"
+        ) from error
 
 
 def end_with_parent() -> None:

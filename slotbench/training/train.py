@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from safetensors.torch import load, save
+from safetensors.torch import load
 
 from slotbench import locking, recipes
 from slotbench.cells import Cell
@@ -160,7 +160,7 @@ def unchanging(session: Session) -> bool:
 
 def save_weights(weights: Weights, path: Path) -> str:
     """Writes them whole or not at all; the SHA-256 of the file."""
-    content = save({name: tensor.contiguous().cpu() for name, tensor in weights.items()})
+    content = checkpoint.serialised(weights)
     with atomic(path, "wb") as file:
         file.write(content)
     return hashlib.sha256(content).hexdigest()

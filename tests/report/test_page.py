@@ -20,11 +20,17 @@ from slotbench.results import records, table
 from slotbench.results.fingerprint import fingerprint
 from slotbench.training.train import train_cell
 from tests.support import synthetic
-from tests.support.pages import Page, local, panels_of, rendered
+from tests.support.pages import Page, few_figures, local, panels_of, rendered
 
 
-def test_every_link_and_anchor_of_every_page_resolves(tmp_path):
-    index = rendered(tmp_path, synthetic.grid(ks=(1, 2, 8)))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """The index page of a run, with every figure."""
+    return rendered(tmp_path_factory.mktemp("whole"), synthetic.grid(ks=(1, 2, 8)), every_figure=True)
+
+
+def test_every_link_and_anchor_of_every_page_resolves(whole):
+    index = whole
     pages = [index, index.with_name("cell.html"), *(index.parent / "tables").glob("*.html")]
     assert len(pages) == 7
     ids = {path: Page(path.read_text()).ids for path in pages}
@@ -38,9 +44,9 @@ def test_every_link_and_anchor_of_every_page_resolves(tmp_path):
         assert not [address for address in page.addresses if "//" in address]  # nothing from a network
 
 
-def test_every_image_has_a_text_and_headings_do_not_skip(tmp_path):
-    page = Page(rendered(tmp_path, synthetic.grid(ks=(1, 2, 8))).read_text())
-    assert page.pictures
+def test_every_image_has_a_text_and_headings_do_not_skip(whole):
+    page = Page(whole.read_text())
+    assert len(page.pictures) > 10
     assert all(len(text) > 40 for text in page.pictures)
     levels = [int(tag[1]) for tag in page.tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1
@@ -83,7 +89,8 @@ def test_a_run_name_of_markup_is_escaped(tmp_path):
 
 def test_the_same_table_gives_the_same_bytes(tmp_path):
     index = rendered(tmp_path, synthetic.grid(ks=(2, 8)))
-    again = page.render("made-up", tmp_path / "results", tmp_path / "report-again")
+    with few_figures():
+        again = page.render("made-up", tmp_path / "results", tmp_path / "report-again")
     shutil.move(tmp_path / "report-again", tmp_path / "else")
     for path in sorted(index.parent.rglob("*")):
         if path.is_file():
@@ -103,7 +110,7 @@ def test_a_run_without_any_record_still_renders(tmp_path):
 
 
 def test_a_run_of_one_seed_renders_and_says_that_five_are_the_papers(tmp_path):
-    page = Page(rendered(tmp_path, synthetic.grid(ks=(2, 8), seeds=1)).read_text())
+    page = Page(rendered(tmp_path, synthetic.grid(ks=(2, 8), seeds=1), every_figure=True).read_text())
     assert "n = 1 seed a point" in page.text
     assert "4 to 5 seeds" in page.text
     assert not re.search(r"\bnan\b", page.text.lower())
@@ -274,7 +281,8 @@ def test_the_commands_of_a_page_train_exactly_that_cell_again(tmp_path):
     train_cell(cell.parent, parent, tmp_path / "data", None, lambda *_: None)
     record = train_cell(cell, path, tmp_path / "data", parent, lambda *_: None)
     table.write(table.collect(run, tmp_path / "results"), tmp_path / "results" / "made-up")
-    index = page.render("made-up", tmp_path / "results", tmp_path / "report")
+    with few_figures():
+        index = page.render("made-up", tmp_path / "results", tmp_path / "report")
     panel = panels_of(index.parent)[str(cell)]
     assert panel["stale"] == ""
     commands = " && ".join(panel["commands"]).replace("slotbench ", f"{Path(sys.executable).with_name('slotbench')} ")

@@ -2,14 +2,16 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from unittest import mock
 from urllib.parse import unquote
 
 from slotbench.cells import Cell
-from slotbench.report import page
+from slotbench.report import figures, page
 from slotbench.results import table
 from tests.support import synthetic
 
@@ -53,13 +55,25 @@ def rendered(
     recipe: str = "authors-code",
     without: tuple[Cell, ...] = (),
     spoil: Callable[[synthetic.SyntheticRun], object] = lambda run: None,
+    every_figure: bool = False,
 ) -> Path:
-    """The index page of a synthetic run, below `root`."""
+    """The index page of a synthetic run, below `root`, with every figure or with few."""
     run = synthetic.SyntheticRun(name, recipe, cells)
     synthetic.train(root / "results", run, without=without)
     spoil(run)
     table.write(table.collect(run, root / "results"), root / "results" / name)  # type: ignore[arg-type]  # as much of a run as it asks for
-    return page.render(name, root / "results", root / "report")
+    if every_figure:
+        return page.render(name, root / "results", root / "report")
+    with few_figures():
+        return page.render(name, root / "results", root / "report")
+
+
+@contextmanager
+def few_figures() -> Iterator[None]:
+    """A report has of its figures this one and those of the verdicts: to draw takes longer than all the rest of it."""
+    name = "accuracy-over-k"
+    with mock.patch.dict(figures.FIGURES, {name: figures.FIGURES[name]}, clear=True):
+        yield
 
 
 def local(page: Page, index: Path) -> list[tuple[Path, str]]:

@@ -208,3 +208,19 @@ def test_the_processes_of_a_killed_vouching_end_with_it():
         worker = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
     worker.wait(timeout=60)
+
+
+def test_a_process_that_is_killed_is_told_in_a_sentence():
+    program = (
+        "import os\n"
+        "from slotbench.errors import InputError\n"
+        "from slotbench.training.replay import pool\n"
+        "if __name__ == '__main__':\n"
+        "    try:\n"
+        "        with pool([1]) as processes:\n"
+        "            processes.submit(os.kill, processes.submit(os.getpid).result(), 9).result()\n"
+        "    except InputError as error:\n"
+        "        print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("a process that trained was killed from outside"), done.stderr

@@ -207,14 +207,21 @@ def remove(name: str, folder: Path) -> None:
 def save_one(name: str, words: Words, draw: Callable[[int], Figure], folder: Path) -> Drawn:
     """Draws one figure as `folder`/<name>.{svg,png,pdf}; `draw` takes how many panels may stand abreast."""
     with styled():
-        picture, narrow, saved = draw(ABREAST), draw(1), {}
+        picture, narrow, saved = laid_out(draw(ABREAST)), draw(1), {}
         for kind in METADATA:
             saved[kind] = saved_bytes(picture, kind)
             with atomic(folder / f"{name}.{kind}", "wb") as file:
                 file.write(saved[kind])
         several = narrow.get_size_inches()[0] < picture.get_size_inches()[0]
-        stacked = saved_bytes(narrow, "svg").decode() if several else ""
+        stacked = saved_bytes(laid_out(narrow), "svg").decode() if several else ""
     return Drawn(name, words, picture, saved["svg"].decode(), stacked)
+
+
+def laid_out(picture: Figure) -> Figure:
+    """`picture` with its panels where they stay: each kind of file would otherwise lay it out and draw it once more."""
+    picture.draw_without_rendering()
+    picture.set_layout_engine(None)
+    return picture
 
 
 def saved_bytes(picture: Figure, kind: str) -> bytes:
