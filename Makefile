@@ -24,13 +24,13 @@ test: setup
 	ruff check .
 	ruff format --check .
 	mypy
-	pytest -n 2 -m "not cluster" --cov --cov-report=term
+	pytest -n 2 --dist worksteal -m "not cluster" --cov --cov-report=term
 
 test-fast: setup
 	ruff check --quiet .
 	ruff format --check --quiet .
 	mypy
-	pytest -n 2 -m "not slow and not browser and not cluster"
+	pytest -n 2 --dist worksteal -m "not slow and not browser and not cluster"
 
 hooks: setup
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
