@@ -173,3 +173,19 @@ def test_a_variable_says_what_it_holds(folder: str) -> None:
             if name in VAGUE and str(path.relative_to(ROOT / folder)) not in FINGERPRINTED:
                 vague.append(f"{path.relative_to(ROOT)}:{node.lineno}: {name}")  # type: ignore[attr-defined]
     assert not vague, "\n".join(vague)
+
+
+def test_a_variable_of_a_template_or_a_script_says_what_it_holds() -> None:
+    names = "|".join(sorted(VAGUE))
+    declared = (
+        rf"(?:for|set|const|let) \[?(?:\w+, )*(?:{names})\b|"
+        rf"\((?:\w+, )*(?:{names})(?:, \w+)*\) =>|macro \w+\([^)]*\b(?:{names})\b"
+    )
+    vague = [
+        f"{path.name}: {line.strip()}"
+        for path in sorted((ROOT / "slotbench" / "report" / "templates").iterdir())
+        if ".min." not in path.name and path.suffix != ".LICENSE"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(declared, line)
+    ]
+    assert not vague, "\n".join(vague)

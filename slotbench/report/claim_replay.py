@@ -45,8 +45,8 @@ def judged_anew(claim: str, run: Run, results: Path, data_dir: Path, say: Callab
         _retrain(sorted(cells, key=order), run, results, anew, data_dir, say)
         after = _verdicts(claim, run, anew)
     return "\n".join(
-        f"{claim}, {', '.join(theirs.architectures)}: {theirs.verdict} by the committed records ({theirs.found}), "
-        f"{ours.verdict} by cells trained here ({ours.found})"
+        f"{claim}, {', '.join(theirs.architectures)}: {theirs.verdict} by the committed records ({theirs.ours}), "
+        f"{ours.verdict} by cells trained here ({ours.ours})"
         for theirs, ours in zip(before, after, strict=True)
     )
 

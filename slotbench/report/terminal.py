@@ -167,7 +167,7 @@ def verdicts(judged: Sequence[Verdict]) -> RenderableType:
         parts.append(head)
         for row in group:
             networks = ", ".join(row.architectures)
-            facts = [] if row.mean is None else [f"{row.found}, n = {row.n}"]
+            facts = [] if row.mean is None else [f"{row.ours}, n = {row.n}"]
             facts += [f"asked: {row.asks}"] * bool(row.asks) if row.mean is not None else []
             if row.published is not None and row.distance is not None:
                 facts += [f"published: {Number(row.published)}, distance {Number(row.distance, signed=True)}"]

@@ -96,7 +96,7 @@ class Verdict:
         return QUANTITIES[self.quantity].unit
 
     @property
-    def found(self) -> str:
+    def ours(self) -> str:
         """The mean with its interval."""
         if self.mean is None:
             return "–"

@@ -583,7 +583,7 @@ def test_the_report_begins_with_the_verdicts_and_their_records(folder, tmp_path,
         (claim,) = re.findall(rf'<tbody id="claim-{each.id}"[^>]*>(.*?)</tbody>', text, re.S)
         shown = Page(claim)
         assert each.statement in shown.text
-        assert each.found in shown.text
+        assert each.ours in shown.text
         assert {f"../../results/{record}" for record in each.records} <= set(shown.addresses)
 
 

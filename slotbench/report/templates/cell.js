@@ -9,10 +9,10 @@ const parts = {};
 let charts = [];
 
 const element = (tag, given = {}, ...children) => {
-  const one = document.createElement(tag);
-  for (const [name, value] of Object.entries(given)) one.setAttribute(name, value);
-  one.append(...children);
-  return one;
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(given)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
 };
 const copy = (text) => {
   const button = element("button", { type: "button", class: "copy" }, "Copy");
@@ -32,7 +32,7 @@ const copy = (text) => {
 };
 const link = (name) => element("a", { href: `#${name}` }, name);
 const section = (title, ...children) => element("section", {}, element("h2", {}, title), ...children);
-const list = (pairs) => element("dl", {}, ...Object.entries(pairs).flatMap(([term, said]) => [element("dt", {}, term), element("dd", {}, said)]));
+const list = (pairs) => element("dl", {}, ...Object.entries(pairs).flatMap(([term, text]) => [element("dt", {}, term), element("dd", {}, text)]));
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const names = () => { try { return decodeURIComponent(location.hash.slice(1)); } catch { return ""; } };
 
@@ -95,7 +95,7 @@ function draw(name, cells) {
   place.append(section("The same cell again, by hand", copy(() => cell.commands.join("\n")), element("pre", { tabindex: 0, role: "region", "aria-label": "Commands" }, element("code", {}, cell.commands.join("\n")))));
   place.append(family);
   if (trained) place.append(section("Recipe", list(cell.recipe)), section("Provenance", list(cell.provenance)));
-  chart();
+  drawCharts();
 }
 
 function layers(all) {
@@ -117,8 +117,8 @@ function plots(cell, others) {
     const values = cell.curves[key].map((value) => value === null ? null : times * value);
     const known = values.filter((value) => value !== null);
     if (!known.length) continue;
-    const said = `Chart over epochs. The ${words} goes from ${short(known[0])} to ${short(known.at(-1))}, between ${short(Math.min(...known))} and ${short(Math.max(...known))}.`;
-    const box = element("div", { role: "img", "aria-label": said });
+    const summary = `Chart over epochs. The ${words} goes from ${short(known[0])} to ${short(known.at(-1))}, between ${short(Math.min(...known))} and ${short(Math.max(...known))}.`;
+    const box = element("div", { role: "img", "aria-label": summary });
     const readout = element("span", {});
     all.append(element("figure", {}, element("figcaption", {}, element("strong", {}, title), readout), box));
     const tested = key === "validation_accuracy" ? cell.test.map(([epoch, value]) => [epoch, 100 * value]) : [];
@@ -135,18 +135,18 @@ function plots(cell, others) {
 
 const short = (value) => value === null ? "–" : `${+value.toPrecision(4)}`;
 
-function chart() {
+function drawCharts() {
   const ink = colour("--ink"), grid = { stroke: colour("--line"), width: 1 };
-  for (const one of charts) {
-    one.plot?.destroy();
-    const count = Math.max(one.values.length, ...one.others.map((values) => values.length));
-    const epochs = [...Array(count).keys()].map((i) => one.start + i + 1);
-    const at = (pairs) => epochs.map((epoch) => pairs.find(([one]) => one === epoch)?.[1] ?? null);
-    const data = [epochs, ...one.others, one.values, at(one.tested)].map((values) => epochs.map((_, i) => values[i] ?? null));
+  for (const chart of charts) {
+    chart.plot?.destroy();
+    const count = Math.max(chart.values.length, ...chart.others.map((values) => values.length));
+    const epochs = [...Array(count).keys()].map((i) => chart.start + i + 1);
+    const at = (pairs) => epochs.map((epoch) => pairs.find(([tested]) => tested === epoch)?.[1] ?? null);
+    const data = [epochs, ...chart.others, chart.values, at(chart.tested)].map((values) => epochs.map((_, i) => values[i] ?? null));
     const line = { width: 1.5, points: { show: false } };
     const axis = { stroke: ink, grid, ticks: grid, font: "12px system-ui, sans-serif" };
     const best = (plot) => {
-      const x = Math.round(plot.valToPos(one.best, "x", true)), { ctx } = plot;
+      const x = Math.round(plot.valToPos(chart.best, "x", true)), { ctx } = plot;
       ctx.save();
       ctx.strokeStyle = colour("--quiet");
       ctx.setLineDash([4, 4]);
@@ -157,27 +157,27 @@ function chart() {
       ctx.restore();
     };
     const read = ({ cursor: { idx } }) => {
-      const value = one.values[idx], test = data.at(-1)[idx];
-      one.readout.textContent = value == null ? "" : ` at epoch ${epochs[idx]}: ${short(value)}${test === null ? "" : `, test ${short(test)}`}`;
+      const value = chart.values[idx], test = data.at(-1)[idx];
+      chart.readout.textContent = value == null ? "" : ` at epoch ${epochs[idx]}: ${short(value)}${test === null ? "" : `, test ${short(test)}`}`;
     };
     const options = {
-      width: one.box.clientWidth, height: 220,
+      width: chart.box.clientWidth, height: 220,
       scales: { x: { time: false } },
       axes: [{ ...axis, label: "epoch", labelFont: "12px system-ui, sans-serif", labelSize: 20 }, { ...axis, size: 60 }],
       hooks: { draw: [best], setCursor: [read] },
       legend: { show: false },
       series: [
         {},
-        ...one.others.map(() => ({ ...line, stroke: colour("--line-strong"), width: 1 })),
+        ...chart.others.map(() => ({ ...line, stroke: colour("--line-strong"), width: 1 })),
         { ...line, stroke: colour("--curve") },
         { stroke: colour("--test"), paths: () => null, points: { show: true, size: 6, fill: colour("--test") } },
       ],
     };
-    one.plot = new uPlot(options, data, one.box);
+    chart.plot = new uPlot(options, data, chart.box);
   }
 }
 
 addEventListener("hashchange", load);
 addEventListener("resize", () => charts.forEach(({ plot, box }) => plot?.setSize({ width: box.clientWidth, height: 220 })));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", chart);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawCharts);
 load();

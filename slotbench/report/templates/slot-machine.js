@@ -7,11 +7,11 @@
   const x = (t) => LEFT + (t + REACH) / (2 * REACH) * (RIGHT - LEFT);
   const scale = (low, high, top, bottom) => (value) => bottom - (value - low) / (high - low) * (bottom - top);
   const element = (tag, given, text = "") => {
-    const one = document.createElementNS(svg.namespaceURI, tag);
-    for (const [name, value] of Object.entries(given)) one.setAttribute(name, value);
-    one.textContent = text;
-    svg.append(one);
-    return one;
+    const node = document.createElementNS(svg.namespaceURI, tag);
+    for (const [name, value] of Object.entries(given)) node.setAttribute(name, value);
+    node.textContent = text;
+    svg.append(node);
+    return node;
   };
   let options, scores, score, weight, moving = [];
   const heights = (t) => options.map((option, i) => scores[i] + option * t);
@@ -38,7 +38,7 @@
 
   function mark() {
     const t = Number(theta.value), chosen = top(t);
-    moving.forEach((one) => one.remove());
+    moving.forEach((element) => element.remove());
     moving = [element("line", { class: "now", x1: x(t), x2: x(t), y1: 8, y2: 318 })];
     heights(t).forEach((height, i) => moving.push(element("circle", { class: i === chosen ? "chosen" : "other", cx: x(t), cy: score(height), r: i === chosen ? 6 : 3 })));
     moving.push(element("circle", { class: "chosen", cx: x(t), cy: weight(options[chosen]), r: 6 }));

@@ -10,7 +10,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   const filter = document.getElementById(`filter-${table.id}`);
   if (!filter) continue;
   filter.hidden = false;
-  const box = filter.querySelector("input"), said = filter.querySelector("output");
+  const box = filter.querySelector("input"), count = filter.querySelector("output");
   // Every word has to be in the row; "k=8" has to be all that stands under a head which begins with "k".
   const matches = (texts, word) => {
     const [name, value] = word.split("=");
@@ -24,7 +24,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const texts = [...row.cells].map((cell) => cell.textContent.trim().toLowerCase());
       row.hidden = !words.every((word) => matches(texts, word));
     }
-    said.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
+    count.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
   });
 }
 // What is folded away on a screen is not on paper.
