@@ -20,6 +20,8 @@ rule all:
     input:
         RECORDS,  # a report that is there hides from Snakemake that a record is not
         f"report/{RUN.run}/index.html",
+    message:
+        f"{RUN.run}: {len(RECORDS)} records and report/{RUN.run}"
 
 
 include: "workflow/rules/data.smk"

@@ -179,11 +179,13 @@ def test_a_finished_run_is_reported_once(finished):
     assert captions["figures"].keys() == {
         path.stem for path in (finished.folder / "report" / "quick" / "figures").glob("*.svg")
     }
-    for kind in captions.values():
-        for name, caption in kind.items():
-            assert f'"{name}"' in text
-            first = re.match(r"[\w ,]+", caption)[0]
+    for kind, entries in captions.items():
+        for name, entry in entries.items():
+            assert f'"{kind[:-1]}": "{entry["title"]}"' in text, name  # listed in words, not by the file's name
+            first = re.match(r"[\w ,]+", entry["caption"])[0]
             assert first in text, first  # captions are in the single file, with n, recipe, epochs and devices
+    assert '"page": "All of it"' in text  # the report itself, which is one file and needs no other
+    assert text.count("report/quick/index.html") > 1
     assert "n = 2 seeds a point" in text
     assert "synthetic CPU" in text
 
@@ -267,3 +269,11 @@ def test_the_catalogue_s_snakefile_is_the_workflow(tree):
 def test_snakemake_s_own_lint_has_nothing_to_say(tree):
     done = tree.snakemake("--lint", *QUICK)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_job_says_in_a_line_what_it_does(tree):
+    """Instead of the rule's inputs and outputs, of which `all` has hundreds."""
+    done = tree.snakemake("-n", *QUICK)
+    shown = done.stdout + done.stderr
+    assert len(re.findall(r"^Job \d+: .", shown, re.M)) == len(CELLS) + 3  # the data, the report, and all together
+    assert not re.search(r"^ *(localrule|rule|input|output)( \w+)?:", shown, re.M)

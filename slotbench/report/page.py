@@ -145,7 +145,7 @@ def _figure(drawn: figures.Drawn) -> dict[str, Any]:
 
 
 def _captions(pictures: Iterable[dict[str, Any]], shown: list[Table]) -> str:
-    """The captions of all figures and tables in reStructuredText, which Snakemake's report is written in, as JSON."""
+    """Title and caption of all figures and tables as JSON, captions in the reStructuredText of Snakemake's report."""
 
     def plain(text: str) -> str:
         return re.sub(r"([\\*`|_])", r"\\\1", text)
@@ -153,10 +153,18 @@ def _captions(pictures: Iterable[dict[str, Any]], shown: list[Table]) -> str:
     return json.dumps(
         {
             "figures": {
-                picture["name"]: plain(f"{picture['words'].finding}. {picture['words'].alone}") for picture in pictures
+                picture["name"]: {
+                    "title": picture["words"].title,
+                    "caption": plain(f"{picture['words'].finding}. {picture['words'].alone}"),
+                }
+                for picture in pictures
             },
             "tables": {
-                shown_table.name: plain(" ".join([shown_table.caption, *shown_table.notes])) for shown_table in shown
+                shown_table.name: {
+                    "title": shown_table.name.capitalize(),
+                    "caption": plain(" ".join([shown_table.caption, *shown_table.notes])),
+                }
+                for shown_table in shown
             },
         },
         indent=1,

@@ -5,11 +5,13 @@ Neither torch nor pandas is needed, so that it answers at once.
 
 from __future__ import annotations
 
+import csv
 import itertools
 import statistics
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from rich.text import Text
 
 from slotbench import config, locking, recipes
 from slotbench.cells import Cell
+from slotbench.cluster import resources
 from slotbench.errors import InputError, on_one_line
 from slotbench.files import open_plain
 from slotbench.results import records
@@ -36,6 +39,8 @@ LISTED = 10
 """cells of a status that are named"""
 REFRESH = 2.0
 """seconds between two looks at a run that is watched"""
+BAR = 30
+"""characters of the bar"""
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,13 @@ class State:
     cell: Cell
     status: str
     """one of `COLOURS`"""
+    epochs: int
+    """that it is trained for, itself"""
     epochs_left: int
     seconds: float | None = None
     """per epoch, where the cell has a record"""
+    accuracy: float | None = None
+    """on the test set, as a fraction, where the cell is done"""
     note: str = ""
     """who trains it, or why it failed or is outdated"""
 
@@ -66,7 +75,7 @@ def look(run: config.Run, results: Path) -> tuple[RenderableType, bool]:
         ),
         f" of {len(states)} cells",
     )
-    lines: list[RenderableType] = [total, Text(_left(states))]
+    lines: list[RenderableType] = [total, Text(_bar(states) + _left(states, results)), *map(Text, _accuracies(states))]
     for name in ("running", "failed", "outdated"):
         in_state = [state for state in states if state.status == name]
         for state in in_state[:LISTED]:
@@ -96,7 +105,8 @@ def state_of(cell: Cell, record: Path, reason: str | None) -> State:
     if (holder := locking.holder(record.with_suffix("") / "lock")) is not None:
         states = record.with_suffix("").glob(f"resume-{6 * '[0-9]'}-*.safetensors")
         kept = [int(path.name.split("-")[1]) for path in states]
-        return State(cell, "running", epochs - max(0, max(kept, default=0) - cell.start_epoch), note=holder)
+        left = epochs - max(0, max(kept, default=0) - cell.start_epoch)
+        return State(cell, "running", epochs, left, note=holder)
     if record.exists():
         return _of_record(cell, record, reason)
     note = Path(f"{record}.failed")
@@ -106,8 +116,8 @@ def state_of(cell: Cell, record: Path, reason: str | None) -> State:
                 reason = on_one_line(file.readline(2000).decode(errors="replace").strip())
         except OSError as error:
             reason = f"{note}: {error.strerror}"
-        return State(cell, "failed", epochs, note=reason)
-    return State(cell, "waiting", epochs)
+        return State(cell, "failed", epochs, epochs, note=reason)
+    return State(cell, "waiting", epochs, epochs)
 
 
 def _of_record(cell: Cell, path: Path, reason: str | None) -> State:
@@ -116,36 +126,92 @@ def _of_record(cell: Cell, path: Path, reason: str | None) -> State:
     try:
         made = records.read(path)
     except InputError as error:
-        return State(cell, "failed", epochs, note=str(error))
+        return State(cell, "failed", epochs, epochs, note=str(error))
     trained = made.results.epochs - made.results.start_epoch
     pace = made.costs.wall_seconds / trained if trained else None
     if reason:
-        return State(cell, "outdated", epochs, pace, reason)
-    return State(cell, made.status, 0, pace)
+        return State(cell, "outdated", epochs, epochs, pace, note=reason)
+    accuracy = made.results.test_accuracy if made.status == "done" else None
+    return State(cell, made.status, epochs, 0, pace, accuracy)
 
 
-def _left(states: Sequence[State]) -> str:
-    """How long the rest takes, by what the finished cells of its network took for an epoch."""
+def _bar(states: Sequence[State]) -> str:
+    """Which share of all epochs is trained, for as long as some are left."""
+    whole, left = (sum(state.epochs for state in states), sum(state.epochs_left for state in states))
+    if not left:
+        return ""
+    share = 1 - left / whole
+    full = int(BAR * share)
+    return f"{full * '█'}{(BAR - full) * '░'} {100 * share:.0f} % of all epochs; "
+
+
+def _accuracies(states: Sequence[State]) -> Iterator[str]:
+    """Of each network that has a cell which is done: the lowest and the highest test accuracy of each selection."""
+    networks: dict[str, dict[str, list[float]]] = {}
+    for state in states:
+        if state.accuracy is not None:
+            network = networks.setdefault(f"{state.cell.architecture} on {state.cell.dataset}", {})
+            network.setdefault(state.cell.selection, []).append(100 * state.accuracy)
+    for name, selections in networks.items():
+        ranges = (f"{selection} {_between(values)} %" for selection, values in selections.items())
+        yield f"test accuracy so far, {name}: {', '.join(ranges)}"
+
+
+def _between(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _left(states: Sequence[State], results: Path) -> str:
+    """How long the rest takes, by what the finished cells of its network took for an epoch; where there are none, by
+    other runs' tables, and where these have none either, by what schedulers are told."""
     todo = [state for state in states if state.status not in ("done", "diverged")]
     if not todo:
         return "nothing is left to train"
-    known: dict[tuple[object, ...], list[float]] = {}
-    for state in states:
-        if state.seconds is not None:
-            for kind in _kinds(state.cell):
-                known.setdefault(kind, []).append(state.seconds)
-    times = []
+    own = _paces((state.cell, state.seconds) for state in states if state.seconds is not None)
+    other: Paces | None = None
+    measured, guessed = [], []
     for state in todo:
-        pace = next((known[kind] for kind in _kinds(state.cell) if kind in known), None)
-        if pace is not None:
-            times.append(state.epochs_left * statistics.median(pace))
-    if not times:
-        return "time left: not known before the first cell is done"
+        if (pace := _pace(own, state.cell)) is not None:
+            measured.append(state.epochs_left * pace)
+            continue
+        other = _paces(_of_tables(results)) if other is None else other
+        if (pace := _pace(other, state.cell)) is None:
+            pace = 60 * resources.minutes(state.cell) / resources.HEADROOM / max(1, state.epochs)
+        guessed.append(state.epochs_left * pace)
     beside = max(1, sum(state.status == "running" for state in states))
-    unknown = (
-        f", and {len(todo) - len(times)} cells of networks of which none is done" if len(times) < len(todo) else ""
-    )
-    return f"time left: {_time(sum(times) / beside)} with {beside} at a time{unknown}"
+    times = [_time(sum(measured) / beside)] if measured else []
+    if guessed:
+        cells = f" for {len(guessed)} cells of networks of which none is done" if measured else ", as none is done yet"
+        times.append(f"about {_time(sum(guessed) / beside)}{cells}")
+    return f"time left: {' and '.join(times)}, with {beside} at a time"
+
+
+Paces = dict[tuple[object, ...], list[float]]
+"""What takes about as long an epoch → the seconds of those that were measured."""
+
+
+def _paces(measured: Iterable[tuple[Cell, float]]) -> Paces:
+    known: Paces = defaultdict(list)
+    for cell, seconds in measured:
+        for kind in _kinds(cell):
+            known[kind].append(seconds)
+    return known
+
+
+def _pace(known: Paces, cell: Cell) -> float | None:
+    """Seconds of an epoch of `cell`, by the most alike that are known."""
+    return next((statistics.median(known[kind]) for kind in _kinds(cell) if kind in known), None)
+
+
+def _of_tables(results: Path) -> Iterator[tuple[Cell, float]]:
+    """The finished cells in the tables of all runs, with the seconds of an epoch. A table that cannot be read is the
+    matter of those who ask for it."""
+    for path in sorted(results.glob("*/cells.csv")):
+        with suppress(OSError, KeyError, TypeError, ValueError, InputError), path.open(encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if row["status"] == "done" and (epochs := int(row["epochs"]) - int(row["start_epoch"])):
+                    yield Cell.from_path(row["record"]), float(row["wall_seconds"]) / epochs
 
 
 def _kinds(cell: Cell) -> Iterator[tuple[object, ...]]:

@@ -17,6 +17,7 @@ import pytest
 
 from slotbench import cli, config
 from slotbench.cells import Cell
+from slotbench.cluster import resources
 from slotbench.results import naming, records, status, table
 from tests.support import synthetic
 from tests.support.command import SLOTBENCH, slotbench
@@ -43,6 +44,10 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
+def cells_of_mine(folder: Path) -> list[Cell]:
+    return list(config.load(folder / "config" / "mine.yaml").cells())
+
+
 def record_of(folder: Path, cell: Cell) -> Path:
     return folder / "results" / "mine" / "cells" / cell.path
 
@@ -55,16 +60,34 @@ def finish(folder: Path, cells: list[Cell]) -> None:
 
 
 def test_status_counts_cells_and_estimates_the_rest_by_what_was_measured(folder):
-    assert "0 done, 4 waiting of 4 cells\ntime left: not known" in slotbench("status", "mine", folder=folder).stdout
+    # Before any cell is done: by what schedulers are told, or by the tables of other runs
+    told = [60 * resources.minutes(cell) / resources.HEADROOM for cell in cells_of_mine(folder)]
+    output = slotbench("status", "mine", folder=folder).stdout
+    assert output.startswith(f"mine: 0 done, 4 waiting of 4 cells\n{30 * '░'} 0 % of all epochs; time left: about ")
+    assert f"about {status._time(sum(told))}, as none is done yet, with 1 at a time\n" in output
+    (folder / "results" / "other").mkdir(parents=True)
+    table_of_other = "status,epochs,start_epoch,wall_seconds,record\ndone,12,0,1200,other/cells/" + str(CELLS[0].path)
+    (folder / "results" / "other" / "cells.csv").write_text(f"{table_of_other}\nfailed,,,,\n", encoding="utf-8")
+    assert f"about {status._time(4 * 12 * 100)}, as none" in slotbench("status", "mine", folder=folder).stdout
+    (folder / "results" / "other" / "cells.csv").write_bytes(b"status,\xff\ndone")
+    assert slotbench("status", "mine", folder=folder).stdout == output
+
     finish(folder, CELLS[:1])
     record = records.read(record_of(folder, CELLS[0]))
     epoch = record.costs.wall_seconds / record.results.epochs
     output = slotbench("status", "config/mine.yaml", folder=folder).stdout
     assert output.startswith("mine: 1 done, 3 waiting of 4 cells\n")
+    assert f"\n{7 * '█'}{23 * '░'} 25 % of all epochs; time left: " in output
+    accuracy = f"{100 * record.results.test_accuracy:.2f}"
+    assert output.endswith(f"\ntest accuracy so far, lenet on digits: greedy {accuracy} %\n")
     # greedy by greedy's measured epochs, learned by its network's, as nothing nearer is known
-    assert f"time left: {status._time(3 * 12 * epoch)} with 1 at a time" in output
-    finish(folder, list(config.load(folder / "config" / "mine.yaml").cells()))
-    assert slotbench("status", "mine", folder=folder).stdout == "mine: 4 done of 4 cells\nnothing is left to train\n"
+    assert f"time left: {status._time(3 * 12 * epoch)}, with 1 at a time" in output
+    finish(folder, cells_of_mine(folder))
+    output = slotbench("status", "mine", folder=folder).stdout
+    assert output.startswith(
+        "mine: 4 done of 4 cells\nnothing is left to train\ntest accuracy so far, lenet on digits: "
+    )
+    assert re.search(rf"greedy ({accuracy} to \S+|\S+ to {accuracy}|{accuracy}) %, learned .* %$", output)
 
 
 def test_status_names_what_failed_and_what_is_outdated_with_the_reason(folder):

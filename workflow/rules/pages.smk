@@ -42,3 +42,13 @@ def captions(wildcards, input):
     """What the report says of its figures and tables, for Snakemake's; no trigger, since it is a function of `input`."""
     path = Path(PAGES, "captions.json")
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def labels_of(kind):
+    """How Snakemake's report lists a figure or a table, which are the kinds: by its title."""
+
+    def labels(wildcards):
+        titles = captions(wildcards, None)[f"{kind}s"]
+        return {kind: titles[wildcards.name]["title"], "run": RUN.run, "recipe": RUN.recipe}
+
+    return labels

@@ -18,14 +18,20 @@ rule report:
             patterns=["{name}.svg"],
             caption="../report/figure.rst",
             category="Figures",
-            labels={"figure": "{name}", "run": RUN.run, "recipe": RUN.recipe},
+            labels=labels_of("figure"),
         ),
         tables=report(
             directory(f"{PAGES}/tables"),
             patterns=["{name}.html"],
             caption="../report/table.rst",
             category="Tables",
-            labels={"table": "{name}", "run": RUN.run, "recipe": RUN.recipe},
+            labels=labels_of("table"),
+        ),
+        page=report(
+            f"{PAGES}.html",
+            caption="../report/page.rst",
+            category="The report",
+            labels={"page": "All of it", "run": RUN.run, "recipe": RUN.recipe},
         ),
     log:
         f"logs/{RUN.run}/report.log",
@@ -43,7 +49,7 @@ rule report:
     shell:
         "(mkdir -p {output.figures:q} {output.tables:q} {output.cells:q} && cd {params.root:q}"
         " && {params.slotbench} collect {params.config:q}"
-        " && {params.slotbench} report {params.config:q}) > {log:q} 2>&1"
+        " && {params.slotbench} report --single-file {params.config:q}) > {log:q} 2>&1"
 
 
 use rule report as complete_report with:
