@@ -1,8 +1,9 @@
-"""Writes what was measured, benchmarks/*.json, into the pages of docs/ as tables.
+"""Writes what was measured, benchmarks/*.json, into README and the pages of docs/ as tables.
 
     python benchmarks/tables.py
 
 A table stands between `<!-- measured: NAME -->` and `<!-- end -->`; what all its rows share is said once, below it.
+Of a command that was timed, what it printed stands there.
 """
 
 import json
@@ -29,6 +30,12 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + (f"\n\n{words}\n" if words else "\n")
 
 
+def printed(timed: dict[str, Any]) -> str:
+    """A command, what it printed, and how long it took on what."""
+    lines = ["```text", f"$ {timed['command']}", *timed["output"], "```", ""]
+    return "\n".join(lines) + f"{timed['minutes']} minutes on {timed['cores']} cores, {timed['device']}.\n"
+
+
 def shown(value: Any) -> str:
     return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
@@ -37,14 +44,20 @@ def filled(page: str) -> str:
     """A page with its tables as they have been measured."""
 
     def measured(match: re.Match[str]) -> str:
-        rows = json.loads((ROOT / "benchmarks" / f"{match['name']}.json").read_text(encoding="utf-8"))
-        return match["name"] + match["mark"] + table(rows)
+        content = json.loads((ROOT / "benchmarks" / f"{match['name']}.json").read_text(encoding="utf-8"))
+        return match["name"] + match["mark"] + (table(content) if isinstance(content, list) else printed(content))
 
     return MARKED.sub(measured, page)
 
 
+def pages() -> list[Path]:
+    """Those that have something measured in them."""
+    all_pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [page for page in all_pages if MARKED.search(page.read_text(encoding="utf-8"))]
+
+
 def main() -> None:
-    for page in sorted((ROOT / "docs").glob("*.md")):
+    for page in pages():
         if (new := filled(old := page.read_text(encoding="utf-8"))) != old:
             page.write_text(new, encoding="utf-8")
             print(page.relative_to(ROOT))

@@ -7,10 +7,8 @@ import pytest
 from benchmarks import study, tables
 from tests.support.project import ROOT
 
-PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if "<!-- measured: " in page.read_text()]
 
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", tables.pages(), ids=lambda page: page.name)
 def test_every_table_says_what_was_measured(page):
     assert tables.filled(page.read_text()) == page.read_text(), "run python benchmarks/tables.py"
 
