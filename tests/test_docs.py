@@ -154,6 +154,16 @@ def test_readme_is_two_screens():
     assert blocks(own, "sh") == ["make run\nmake test\n"]
 
 
+def test_from_readmes_first_word_to_the_first_verdict_it_takes_less_than_half_a_minute():
+    """At 238 words a minute, a reader's mean over 190 studies (Brysbaert 2019)."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    verdict = re.search(r"\d+ of \d+ claims hold", text)
+    shown = re.sub(r"!\[[^]]*\]\([^)]*\)|<!--.*?-->|#", "", text[: verdict.end()])
+    words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", shown).split()
+    assert len(words) > 50
+    assert 60 * len(words) / 238 < 30
+
+
 def test_the_site_builds_without_a_warning_and_its_links_hold(tmp_path):
     pytest.importorskip("sphinx", reason="the extra `docs` is not installed")
     pytest.importorskip("furo", reason="the extra `docs` is not installed")
@@ -366,3 +376,25 @@ def test_every_file_that_names_the_version_names_the_same():
     newest = re.search(r"^## ([\d.]+)", (ROOT / "CHANGELOG.md").read_text(), re.M)
     assert newest is not None
     assert citation["version"] == newest[1] == __version__
+
+
+RIDDLES = (
+    "behind it", "What made it", "A head sorts", "V1 introduction", "V1 abstract", "is told in a line", "for want of",
+    "passed over", "cell of them",
+)  # fmt: skip
+"""Words that a reader had to guess at, and that were replaced by plain ones."""
+
+
+def test_words_that_were_riddles_do_not_come_back():
+    """In what people read: README, the docs, the report's templates and captions, what Snakemake's report says."""
+    report = ROOT / "slotbench" / "report"
+    read_by_people = [
+        *PAGES,
+        *report.glob("templates/*.html"),
+        *report.glob("templates/*.tex"),
+        *report.rglob("*.yaml"),
+    ]
+    read_by_people += [*report.rglob("*.py"), *(ROOT / "workflow" / "report").glob("*.rst")]
+    for path in read_by_people:
+        text = " ".join(path.read_text(encoding="utf-8").split())
+        assert [words for words in RIDDLES if words in text] == [], path

@@ -1,4 +1,4 @@
-"""A claim judged anew: the cells behind its verdict are trained again in full, and judged beside what was committed."""
+"""A claim judged anew: the cells of its verdict are trained again in full, and judged beside what was committed."""
 
 from __future__ import annotations
 

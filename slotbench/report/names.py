@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from slotbench.architectures import ARCHITECTURES
 from slotbench.data.datasets import DATASETS
 from slotbench.selection import SELECTIONS
@@ -22,6 +24,12 @@ def dataset_label(name: object) -> str:
 
 def selection_label(name: str) -> str:
     return (name in SELECTIONS and SELECTIONS[name].label) or name
+
+
+def in_words(text: str) -> str:
+    """`text` with the labels of networks and datasets in place of their names."""
+    labels = {name: entry.label for known in (ARCHITECTURES, DATASETS) for name, entry in known.items()}
+    return re.sub(r"[\w-]+", lambda word: labels.get(word[0]) or word[0], text)
 
 
 def method(selection: str, k: int | str = 1, finetune: str = "none") -> str:

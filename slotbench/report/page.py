@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -83,6 +84,7 @@ def render(run: str, results: Path, report: Path) -> Path:
         verdicts=judged,
         slot_machine=Markup(slot_machine.html()),
         all_cells=_all_cells(shown_cells),
+        beside=len(shown_cells) - len(cells),
         absent=_absent(cells),
         outside=collected.outside,
         signs=SIGNS | answer.KINDS,
@@ -189,7 +191,7 @@ def _verdicts(verdicts: list[Verdict], link: Callable[[str], str], study: pd.Dat
     return [
         [
             {
-                "verdict": verdict,
+                "verdict": replace(verdict, reason=names.in_words(verdict.reason)),
                 "kind": answer.kind_of_all(group) if verdict is group[0] or len(shown) == 1 else answer.kind(verdict),
                 "networks": _networks(verdict, group),
                 "why": answer.why(verdict, study),
@@ -286,11 +288,11 @@ def _facts(collected: table.Collected) -> list[tuple[str, list[str]]]:
     """What the run is: (term, descriptions)."""
     cells, about = collected.shown, collected.about
     trained = cells[cells["status"].isin(["done", "diverged"])]
-    networks = cells[table.NETWORK].drop_duplicates().itertuples(index=False, name=None)
+    networks = cells[table.NETWORK].drop_duplicates().to_numpy()
     epochs = trained.groupby(["recipe", "selection"], sort=False)["epochs"].agg(table.between)
     finished = trained["finished"].str[:10]
     facts = [
-        ("Networks", [", ".join(f"{architecture} on {dataset}" for dataset, architecture in networks)]),
+        ("Networks", [", ".join(names.network(*network) for network in networks)]),
         ("Selections", [", ".join(cells["selection"].unique())]),
         ("K", [", ".join(map(str, sorted(cells["k"].unique())))]),
         ("Seeds", [", ".join(map(str, sorted(cells["seed"].unique())))]),
@@ -365,7 +367,7 @@ def _differences(cells: pd.DataFrame, decides: str) -> list[str]:
     known = set(values[table.NETWORK].itertuples(index=False, name=None))
     for dataset, architecture in main[table.NETWORK].drop_duplicates().itertuples(index=False, name=None):
         if (dataset, architecture) not in known:
-            sentences.append(f"The paper has no {architecture} on {dataset}: nothing published stands beside it.")
+            sentences.append(f"The paper has no {names.network(dataset, architecture)} to compare with.")
     n = table.summary(main, [*table.NETWORK, "selection", "k", "finetune"])["n"]
     n = n[n > 0]
     if few := int((n < PUBLISHED_SEEDS).sum()):
@@ -423,5 +425,5 @@ def _published_but_not_run(cells: pd.DataFrame) -> list[str]:
     networks: dict[str, list[str]] = {}
     for (dataset, architecture, selection), ks in lacking:
         at = "" if set(ks) == {1} else f" at K = {', '.join(map(str, sorted(ks)))}"
-        networks.setdefault(f"{architecture} on {dataset}", []).append(f"{selection}{at}")
+        networks.setdefault(names.network(dataset, architecture), []).append(f"{selection}{at}")
     return [f"{network}: {'; '.join(missing)}" for network, missing in networks.items()]

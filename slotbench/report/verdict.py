@@ -82,7 +82,7 @@ class Verdict:
     values: dict[str, float] = field(default_factory=dict)
     """what was compared: mean accuracies in percent; of a memory, its multiples of learned's"""
     records: tuple[str, ...] = ()
-    """the cells behind it: paths below the results folder"""
+    """the cells that it was judged from: paths below the results folder"""
 
     @property
     def asks(self) -> str:

@@ -270,22 +270,36 @@ def test_a_slot_machine_is_moved_by_keyboard_and_by_mouse_and_its_weight_only_cl
     assert machine.locator("line.option").count() == 32
 
 
-def test_a_method_is_switched_off_in_the_learning_curves(visit, made_up):
+ONE_METHOD = {"staircases", "levels", "bits", "still-changing", "selected-vs-offered", "memory-and-time", "claims"}
+"""Figures in which there is no other method to be seen without one, or none at all."""
+
+
+def test_a_method_is_switched_off_in_every_chart_of_accuracy_by_keyboard(visit, made_up):
     page = visit(made_up)
-    figure = page.locator("#figure-learning-curves")
-    box = figure.get_by_label("greedy", exact=True)
+    names = page.locator("figure").evaluate_all("all => all.map((figure) => figure.id.replace('figure-', ''))")
+    with_boxes = page.locator("figure:has(.switches)").evaluate_all("all => all.map((figure) => figure.id)")
+    assert with_boxes == [f"figure-{name}" for name in names if name not in ONE_METHOD]
+    assert len(with_boxes) >= 5
+    for figure in page.locator("figure:has(.switches)").all():
+        methods = [text.strip() for text in figure.locator(".switches label").all_inner_texts()]
+        assert len(methods) == len(set(methods)) > 1
 
-    def shown(method: str) -> set[bool]:
-        """Of its lines and labels."""
-        parts = figure.locator(f"[id$='-{method}'], [id$='-{method}-label']").all()
-        return {part.evaluate("(one) => getComputedStyle(one).display") != "none" for part in parts}
+        def shown(figure=figure, methods=methods) -> list[set[bool]]:
+            """Whether the marks and labels of each method are shown, on a wide screen and on a narrow one."""
+            of_method = "(all) => all.map((mark) => mark.style.display !== 'none')"
+            ids = [method.replace(" ", "_") for method in methods]
+            return [set(figure.locator(f"""[id$="-{name}"]""").evaluate_all(of_method)) for name in ids]
 
-    assert shown("greedy") == {True}
-    box.uncheck()
-    assert shown("greedy") == {False}
-    assert shown("learned") == {True}
-    box.check()
-    assert shown("greedy") == {True}
+        assert shown() == [{True}] * len(methods)
+        boxes = figure.locator(".switches input")
+        boxes.first.focus()
+        page.keyboard.press("Space")
+        assert shown() == [{False}] + [{True}] * (len(methods) - 1)
+        for box in boxes.all()[1:]:
+            box.uncheck()
+        left = figure.locator("svg text:visible").all_text_contents()
+        assert left  # titles and axes
+        assert [text for text in left if re.search(r"n = \d|published|authors' code", text)] == []
 
 
 def test_a_report_sent_alone_needs_nothing_beside_it(visit, made_up, tmp_path):
@@ -362,6 +376,33 @@ def test_the_answer_is_on_the_first_screen_and_the_matrix_leads_to_the_evidence(
             evidence.click()
             width = row.locator(".evidence td").first.bounding_box()["width"]
             assert width > 0.8 * page.locator("main").bounding_box()["width"] - 60
+
+
+CUT = """(texts) => texts.filter((text) => {
+  const own = text.getBoundingClientRect(), all = text.ownerSVGElement.getBoundingClientRect();
+  return own.left < all.left || own.right > all.right || own.top < all.top || own.bottom > all.bottom;
+}).map((text) => text.textContent)"""
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_no_letter_of_a_figure_is_cut_off(visit, made_up, size):
+    page = visit(made_up, size=size)
+    letters = page.locator(".picture-of:visible svg text")
+    assert letters.count() > 100
+    assert letters.evaluate_all(CUT) == []
+
+
+def test_on_a_phone_the_matrix_is_as_wide_as_the_screen_and_names_the_network_of_each_verdict(visit, made_up):
+    page = visit(made_up, size="phone")
+    region = page.locator(".scroll:has(#matrix)")
+    assert region.evaluate("(box) => box.scrollWidth <= box.clientWidth")
+    verdicts = page.locator("#matrix tbody td a")
+    shown = verdicts.evaluate_all("all => all.map((link) => getComputedStyle(link, '::after').content)")
+    assert set(shown) == {f'" {name}"' for name in ("LeNet-300-100", "CONV-2", "CONV-4", "CONV-6", "VGG-19")}
+    for verdict in verdicts.all():
+        row = verdict.locator("xpath=ancestor::tr").bounding_box()
+        assert row["x"] <= verdict.bounding_box()["x"]
+        assert verdict.bounding_box()["x"] + verdict.bounding_box()["width"] <= row["x"] + row["width"] + 1
 
 
 def test_on_a_phone_panels_stand_under_each_other(visit, made_up):

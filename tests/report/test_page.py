@@ -128,7 +128,7 @@ def test_it_says_what_differs_from_the_paper(tmp_path, recipe, words):
     cells = synthetic.grid(networks=(("digits", "lenet"),), ks=(2,), seeds=1, recipe=recipe, finetune=())
     page = Page(rendered(tmp_path, cells, recipe=recipe).read_text())
     assert words in page.text
-    assert "The paper has no lenet on digits" in page.text
+    assert "The paper has no LeNet-300-100 on digits" in page.text
     assert "not trained as" not in page.text
 
 
@@ -173,8 +173,8 @@ def test_records_that_todays_code_would_not_make_are_shown_as_such_with_the_code
 
 def test_the_papers_numbers_that_were_not_run_are_named(tmp_path):
     text = Page(rendered(tmp_path, synthetic.grid(ks=(2, 8), finetune=())).read_text()).text
-    assert "lenet on mnist: greedy at K = 4, 16, 32, 64, 128" in text
-    assert re.search(r"conv6 on cifar10: [a-z; ]*greedy at K = .*2, 4, 8, 16, 32, 64", text)
+    assert "LeNet-300-100 on MNIST: greedy at K = 4, 16, 32, 64, 128" in text
+    assert re.search(r"CONV-6 on CIFAR-10: [a-z; ]*greedy at K = .*2, 4, 8, 16, 32, 64", text)
     assert "Claims without a verdict" in text
 
 

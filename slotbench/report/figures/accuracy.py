@@ -28,6 +28,7 @@ from slotbench.report.figures.parts import (
 )
 from slotbench.report.figures.registry import figure
 from slotbench.report.figures.style import GREY, LINES, RANDOM, escape, look
+from slotbench.report.figures.switches import switch
 from slotbench.results import published
 from slotbench.results.table import NETWORK, between, summary
 from slotbench.selection import SELECTIONS
@@ -132,10 +133,11 @@ def random_vs_two(done: pd.DataFrame, abreast: int) -> Figure:
             paper = paper[(paper["selection"] == "greedy") & (paper["k"] == k)]
             draw_published(ax, paper, paper["k"] * 0 + place - 0.12)
             draw_points(ax, rows[rows["k"] == k].assign(place=place), own, x="place", line="")
-            ax.annotate(
-                f"{means[k]:.1f}", (place, means[k]), xytext=(7, 0), textcoords="offset points",
-                va="center", fontsize=7, color=own.colour,
-            )  # fmt: skip
+            with switch(ax, own.label):
+                ax.annotate(
+                    f"{means[k]:.1f}", (place, means[k]), xytext=(7, 0), textcoords="offset points",
+                    va="center", fontsize=7, color=own.colour,
+                )  # fmt: skip
     ax.set_xticks(range(len(groups)), [escape(names.network(*network).replace(" on ", "\n")) for network, _ in groups])
     ax.set_xlim(-0.5, len(groups) - 0.3)
     ax.set_ylim(0, 105)
@@ -188,7 +190,8 @@ def recipes(done: pd.DataFrame, abreast: int) -> Figure:
                 )
             height = mean_of(own, selection="learned")
             if not np.isnan(height):
-                ax.axhline(height, color=look("learned").colour, linewidth=1, linestyle=line, zorder=1)
+                with switch(ax, look("learned").label):
+                    ax.axhline(height, color=look("learned").colour, linewidth=1, linestyle=line, zorder=1)
                 n = between([int((own["selection"] == "learned").sum())])
                 labels.append((height, f"learned, {escape(name)}, n = {n}", look("learned").colour))
         k_axis(ax, list(rows.loc[rows["selection"] == "greedy", "k"]))

@@ -17,6 +17,7 @@ from slotbench.report.figures.parts import (
 )
 from slotbench.report.figures.registry import figure
 from slotbench.report.figures.style import look
+from slotbench.report.figures.switches import switch
 from slotbench.results.table import NETWORK, summary
 from slotbench.selection import SELECTIONS
 
@@ -99,10 +100,11 @@ def comparators(done: pd.DataFrame, abreast: int) -> Figure:
         own = [name for name in SELECTIONS if name in set(rows["selection"])]
         for place, name in enumerate(own):
             means = draw_points(ax, rows[rows["selection"] == name].assign(place=place), look(name), x="place", line="")
-            ax.annotate(
-                f"{means['mean'].iloc[0]:.2f}", (place, means["mean"].iloc[0]), xytext=(6, 0),
-                textcoords="offset points", va="center", fontsize=7, color=look(name).colour,
-            )  # fmt: skip
+            with switch(ax, look(name).label):
+                ax.annotate(
+                    f"{means['mean'].iloc[0]:.2f}", (place, means["mean"].iloc[0]), xytext=(6, 0),
+                    textcoords="offset points", va="center", fontsize=7, color=look(name).colour,
+                )  # fmt: skip
         ax.set_xticks(range(len(own)), [look(name).label.replace("-", "-\n").replace(" ", "\n") for name in own])
         ax.tick_params(axis="x", labelsize=6.5)
         ax.set_xlim(-0.4, len(own) - 0.2)

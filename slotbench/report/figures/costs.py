@@ -27,10 +27,13 @@ from slotbench.report.figures.parts import (
 )
 from slotbench.report.figures.registry import figure
 from slotbench.report.figures.style import FINETUNED, GREY, PANEL, Look, escape, look
+from slotbench.report.figures.switches import belong, switch
 from slotbench.results.table import NETWORK, summary
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "step_cost.json"
 """What `python benchmarks/step_cost.py --json` has written."""
+TICKS = 5000
+"""Number of the first tick's label among the marks of its axes, of which there are fewer."""
 
 
 def _costs(cells: pd.DataFrame) -> pd.DataFrame:
@@ -82,13 +85,18 @@ def accuracy_vs_flops(done: pd.DataFrame, abreast: int) -> Figure:
     most = max(len(methods) for _, methods in groups)
     columns = min(len(groups), abreast, 2)
     lines = -(-len(groups) // columns)
-    picture = Figure(figsize=(4.6 * columns, lines * (0.19 * most + 0.8)), layout="constrained")
-    axes = picture.subplots(lines, columns, squeeze=False).flat
+    if columns == 1:  # each as high as its methods need
+        heights = [len(methods) + 1.5 for _, methods in groups]
+        picture = Figure(figsize=(3.9, 0.19 * sum(heights) + 0.8 * lines), layout="constrained")
+        axes = picture.subplots(lines, 1, squeeze=False, height_ratios=heights).flat
+    else:
+        picture = Figure(figsize=(4.6 * columns, lines * (0.19 * most + 0.8)), layout="constrained")
+        axes = picture.subplots(lines, columns, squeeze=False).flat
     for ax, (network, methods) in zip(axes, groups, strict=False):
         ax.set_title(escape(names.network(*network)))
         methods.sort(key=lambda method: (-method[1]["total"].mean(), _order(method[0])))
         _dots(ax, methods)
-        ax.set_ylim(len(methods) - most - 0.6, len(methods) - 0.4)
+        ax.set_ylim(len(methods) - (len(methods) if columns == 1 else most) - 0.6, len(methods) - 0.4)
         ax.set_xlabel("test accuracy (%)")
     for unused in list(picture.axes)[len(groups) :]:
         unused.remove()
@@ -101,23 +109,30 @@ def _order(point: Any) -> tuple[str, int, str]:
     return selection, -k, finetune
 
 
+def _look(selection: str, k: int, finetune: str) -> Look:
+    del k
+    return FINETUNED if finetune != "none" else look(selection)
+
+
 def _dots(ax: Axes, methods: list[tuple[Any, pd.DataFrame]]) -> None:
     """A row of `ax` for each method, from the bottom up."""
-    for place, ((selection, _, finetune), rows) in enumerate(methods):
-        own = FINETUNED if finetune != "none" else look(selection)
+    for place, (point, rows) in enumerate(methods):
+        own = _look(*point)
         means = summary(rows.assign(row=place), ["row"])
         half = float(np.nan_to_num(means["half"].iloc[0]))
         mean = float(means["mean"].iloc[0])
-        ax.plot([0, 1], [place, place], transform=ax.get_yaxis_transform(), color=GREY, linewidth=0.3, zorder=0)
-        ax.errorbar(
-            mean, place, xerr=half or None, fmt=own.marker, color=own.colour, capsize=2, elinewidth=0.9,
-            markerfacecolor=own.colour if len(rows) > 1 else "white", zorder=3,
-        )  # fmt: skip
-        ax.annotate(
-            f"{rows['total'].mean():.1f}", (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=6.5
-        )
+        with switch(ax, own.label):
+            ax.plot([0, 1], [place, place], transform=ax.get_yaxis_transform(), color=GREY, linewidth=0.3, zorder=0)
+            ax.errorbar(
+                mean, place, xerr=half or None, fmt=own.marker, color=own.colour, capsize=2, elinewidth=0.9,
+                markerfacecolor=own.colour if len(rows) > 1 else "white", zorder=3,
+            )  # fmt: skip
+            cost, beside = f"{rows['total'].mean():.1f}", ("axes fraction", "data")
+            ax.annotate(cost, (1.02, place), xycoords=beside, va="center", fontsize=6.5)
     ax.set_yticks(range(len(methods)), [names.method(*point).replace(" from epoch ", ", e") for point, _ in methods])
     ax.tick_params(axis="y", length=0, labelsize=6.5)
+    for place, (label, (point, _)) in enumerate(zip(ax.get_yticklabels(), methods, strict=True)):
+        belong(ax, label, _look(*point).label, TICKS + place)
     ax.spines["left"].set_visible(False)
     ax.annotate(
         "FLOPs", (1.02, len(methods) - 0.35), xycoords=("axes fraction", "data"), va="bottom", fontsize=6.5, color=GREY

@@ -67,7 +67,7 @@ def finetuning(done: pd.DataFrame, abreast: int) -> Figure:
         labels: list[Label] = learned_line(ax, network)
         if not selected.empty:
             means = draw_points(ax, selected, look(name), shift=0.96)
-            text = f"selected ({look(name).label}), {n_of(means)}"
+            text = f"{look(name).label}, selected, {n_of(means)}"
             labels.append((last_height(means, selected), text, look(name).colour))
         starts = sorted(rows["finetune"].unique(), key=lambda start: int(start[1:]))
         for place, (start, line) in enumerate(zip(starts, itertools.cycle(LINES), strict=False)):

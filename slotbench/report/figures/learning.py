@@ -17,12 +17,11 @@ from slotbench.report.figures.parts import (
 )
 from slotbench.report.figures.registry import figure
 from slotbench.report.figures.style import LINES, look
+from slotbench.report.figures.switches import switch
 from slotbench.results.table import NETWORK
 from slotbench.selection import SELECTIONS
 
 SHOWN_K = 8
-SWITCH = "method-"
-"""How the id of a part of the figure begins that templates/switches.js can hide."""
 
 
 def _at_one_k(cells: pd.DataFrame) -> pd.DataFrame:
@@ -39,9 +38,9 @@ def _at_one_k(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _finding(done: pd.DataFrame) -> str:
     network, rows = first_network(done)
-    epochs = rows.groupby("selection", sort=False)["epochs"].max()
-    told = ", ".join(f"{look(str(name)).label} {count}" for name, count in epochs.items())
-    return f"{network}: methods are trained for as many epochs as the recipe says: {told}"
+    means = rows.groupby("selection", sort=False)[["best_epoch", "epochs"]].mean()
+    told = [f"{best:.0f} of {epochs:.0f} of {look(str(name)).label}" for name, best, epochs in means.itertuples()]
+    return f"{network}: validation accuracy is best, in the mean over seeds, at epoch {', '.join(told)}"
 
 
 @figure(
@@ -60,23 +59,19 @@ def _finding(done: pd.DataFrame) -> str:
 def learning_curves(done: pd.DataFrame, abreast: int) -> Figure:
     """A line for each method."""
     picture, panels = panels_of(done, NETWORK, abreast)
-    for place, (ax, rows) in enumerate(panels):
+    for ax, rows in panels:
         labels: list[Label] = []
-        switches: dict[str, str] = {}  # a label → the ids by which a page can hide a method's line and label
         own = [name for name in SELECTIONS if name in set(rows["selection"])]
         for name, line in zip(own, itertools.cycle(LINES), strict=False):
             epochs = rows[rows["selection"] == name].groupby("epoch")["validation_accuracy"].agg(["mean", "size"])
             seeds = epochs["size"].iloc[0]
             mean = epochs.loc[epochs["size"] == seeds, "mean"]  # as long as all of them were trained
-            switch, label = f"{SWITCH}{place}-{name}", f"{look(name).label}, n = {seeds}"
-            ax.plot(mean.index, mean, line, color=look(name).colour, linewidth=1, gid=switch)
-            labels.append((float(mean.iloc[-1]), label, look(name).colour))
-            switches[label] = f"{switch}-label"
+            with switch(ax, look(name).label):
+                ax.plot(mean.index, mean, line, color=look(name).colour, linewidth=1)
+            labels.append((float(mean.iloc[-1]), f"{look(name).label}, n = {seeds}", look(name).colour))
         top = max(height for height, _, _ in labels)
         ax.set_ylim(top - 6, min(100, top + 0.8))  # the first epochs are far below
         ax.set_xlabel("epoch")
         y_label(ax, "validation accuracy (%)")
         draw_labels(ax, labels)
-        for text in ax.texts:
-            text.set_gid(switches[text.get_text()])
     return picture

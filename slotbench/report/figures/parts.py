@@ -19,6 +19,7 @@ from scipy import optimize
 
 from slotbench.report import names
 from slotbench.report.figures.style import GREY, INK, PANEL, Look, escape, look
+from slotbench.report.figures.switches import belong_by_name, switch
 from slotbench.results import published
 from slotbench.results.table import NETWORK, between, summary
 
@@ -126,8 +127,9 @@ def draw_points(
 ) -> pd.DataFrame:
     """Means of `rows` over the column `x` with intervals and seeds, joined by a line; returns the means.
 
-    `shift` multiplies the places. The line breaks where the column `broken_by` changes from one x to the next, and
-    where the interval is wider than accuracies can be: seeds that disagree so are drawn without their mean.
+    They belong to the method that `look` names. `shift` multiplies the places. The line breaks where the column
+    `broken_by` changes from one x to the next, and where the interval is wider than accuracies can be: seeds that
+    disagree so are drawn without their mean.
     """
     means = summary(rows, [x], value)
     if value.endswith("accuracy"):
@@ -139,8 +141,18 @@ def draw_points(
         kinds = rows.groupby(x)[broken_by].first().reindex(means[x])
         starts = [0, *np.flatnonzero((kinds != kinds.shift()).to_numpy())[1:], len(kinds)]
         runs = [slice(low, high) for low, high in itertools.pairwise(starts)]
-    for run in runs:
-        ax.plot(places[run], means["mean"][run], line, color=look.colour, zorder=3)
+    with switch(ax, look.label):
+        for run in runs:
+            ax.plot(places[run], means["mean"][run], line, color=look.colour, zorder=3)
+        _draw_means_and_seeds(ax, rows, means, look, value=value, x=x, shift=shift)
+    return means
+
+
+def _draw_means_and_seeds(
+    ax: Axes, rows: pd.DataFrame, means: pd.DataFrame, look: Look, *, value: str, x: str, shift: float
+) -> None:
+    """`means` of `rows` with their intervals, single seeds hollow, and seeds one by one where there are few."""
+    places = means[x].astype(float) * shift
     several = means["half"].notna()
     ax.errorbar(
         places[several], means["mean"][several], means["half"][several], fmt=look.marker, color=look.colour, capsize=2,
@@ -156,15 +168,17 @@ def draw_points(
         seeds[x].astype(float) * shift, seeds[value].astype(float), "o", color=look.colour, markersize=1.6,
         markeredgewidth=0, zorder=4,
     )  # fmt: skip
-    return means
 
 
 def draw_published(ax: Axes, points: pd.DataFrame, places: pd.Series[float]) -> None:
     """Published values as hollow grey diamonds joined by a line; their uncertainty is smaller than they are."""
-    ax.plot(
-        places, points["mean"], "-D", color=GREY, markerfacecolor="white", markersize=4.5, markeredgewidth=0.9,
-        linewidth=0.8, zorder=2,
-    )  # fmt: skip
+    if points.empty:
+        return
+    with switch(ax, "published"):
+        ax.plot(
+            places, points["mean"], "-D", color=GREY, markerfacecolor="white", markersize=4.5, markeredgewidth=0.9,
+            linewidth=0.8, zorder=2,
+        )  # fmt: skip
 
 
 def published_for(rows: pd.DataFrame, selection: str) -> pd.DataFrame:
@@ -179,9 +193,10 @@ def learned_line(ax: Axes, rows: pd.DataFrame) -> list[Label]:
     learned = look("learned")
     means = summary(rows[rows["selection"] == "learned"], ["selection"])
     for mean, half in means[["mean", "half"]].itertuples(index=False):
-        ax.axhline(mean, color=learned.colour, linewidth=1.2, zorder=2)
-        if not np.isnan(half):
-            ax.axhspan(mean - half, mean + half, color=learned.colour, alpha=0.18, linewidth=0, zorder=0)
+        with switch(ax, learned.label):
+            ax.axhline(mean, color=learned.colour, linewidth=1.2, zorder=2)
+            if not np.isnan(half):
+                ax.axhspan(mean - half, mean + half, color=learned.colour, alpha=0.18, linewidth=0, zorder=0)
     return [(mean, f"learned, {n_of(means)}", learned.colour) for mean in means["mean"]]
 
 
@@ -189,15 +204,19 @@ def published_learned(ax: Axes, rows: pd.DataFrame) -> list[Label]:
     """What was published of learned weights, as a dashed line."""
     points = published_for(rows, "learned")
     for height in points["mean"]:
-        ax.axhline(height, color=GREY, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-    return [(height, "learned, published", GREY) for height in points["mean"]]
+        with switch(ax, "published"):
+            ax.axhline(height, color=GREY, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+    return [(height, "published, learned", GREY) for height in points["mean"]]
 
 
 def draw_authors_code(ax: Axes, rows: pd.DataFrame) -> list[Label]:
     """Each run of the authors' own code for the network of `rows` as a cross, and their label."""
     runs = same_network(published.authors_code(), rows)
     runs = runs[runs["selection"].isin(rows["selection"])]
-    ax.plot(runs["k"], runs["test_accuracy"], "x", color=INK, markersize=4.5, markeredgewidth=1, zorder=5)
+    if runs.empty:
+        return []
+    with switch(ax, "authors' code"):
+        ax.plot(runs["k"], runs["test_accuracy"], "x", color=INK, markersize=4.5, markeredgewidth=1, zorder=5)
     return [(float(height), "authors' code, run here", INK) for height in runs["test_accuracy"].iloc[-1:]]
 
 
@@ -229,7 +248,8 @@ def draw_labels(ax: Axes, labels: Sequence[Label]) -> None:
     places = optimize.isotonic_regression(heights - steps).x + steps if wanted else steps
     places -= max(0, places.max(initial=0) - 1)  # none beside the title
     for place, (_, text, colour) in zip(places, wanted, strict=True):
-        ax.annotate(text, (1.02, place), xycoords="axes fraction", va="center", color=colour, fontsize=7)
+        label = ax.annotate(text, (1.02, place), xycoords="axes fraction", va="center", color=colour, fontsize=7)
+        belong_by_name(ax, label, text)
 
 
 def last_height(means: pd.DataFrame, rows: pd.DataFrame, value: str = "test_accuracy") -> float:
@@ -277,7 +297,7 @@ def draw_over_k(
         paper = published_for(rows, selection)
         draw_published(ax, paper, paper["k"] * shift)
         ks += list(paper["k"])
-        labels += [(height, f"{own.label}, published", GREY) for height in paper["mean"].iloc[-1:]]
+        labels += [(height, f"published, {own.label}", GREY) for height in paper["mean"].iloc[-1:]]
     if authors_code:
         labels += draw_authors_code(ax, rows)
     if beside:
@@ -293,6 +313,8 @@ def _rates(ax: Axes, rows: pd.DataFrame) -> None:
     if rates.nunique() < 2:
         return
     changes = rates.ne(rates.shift()).cumsum()
+    low, high = ax.get_ylim()
+    ax.set_ylim(max(0, low - 0.07 * (high - low)), high)  # a line for them, below what is drawn
     for _, run in rates.groupby(changes):
         middle = float(np.exp(np.log(run.index.to_numpy(float)).mean()))
         ax.annotate(

@@ -218,7 +218,11 @@ def save_one(name: str, words: Words, draw: Callable[[int], Figure], folder: Pat
 
 
 def laid_out(picture: Figure) -> Figure:
-    """`picture` with its panels where they stay: each kind of file would otherwise lay it out and draw it once more."""
+    """`picture` with its panels where they stay: each kind of file would otherwise lay it out and draw it once more.
+
+    At the resolution at which SVG and PDF measure letters, which are widest there: at another, some would be cut off.
+    """
+    picture.set_dpi(72)
     picture.draw_without_rendering()
     picture.set_layout_engine(None)
     return picture

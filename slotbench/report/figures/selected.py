@@ -58,23 +58,27 @@ def _magnitude_finding(done: pd.DataFrame) -> str:
 def selected_vs_offered(done: pd.DataFrame, abreast: int) -> Figure:
     """The paper's observation that selection prefers large magnitudes."""
     networks = list(done.groupby(NETWORK, sort=False))
-    columns = min(LAYERS_SHOWN, abreast + 1) if abreast > 1 else 1
-    lines = LAYERS_SHOWN // columns
+    most = max(len(_shown_layers(rows)) for _, rows in networks)
+    columns, lines = (most, 1) if abreast > 1 else (1, most)
     picture = Figure(
         figsize=(1.8 * columns + (0 if columns > 1 else 1.5), 2.0 * len(networks) * lines + 0.3), layout="constrained"
     )
-    grid = picture.subplots(len(networks) * lines, columns, squeeze=False).reshape(len(networks), LAYERS_SHOWN)
+    grid = picture.subplots(len(networks) * lines, columns, squeeze=False).reshape(len(networks), most)
     for own, (network, rows) in zip(grid, networks, strict=True):
         _layers_of_a_network(list(own), names.network(*network), rows, columns)
     return picture
+
+
+def _shown_layers(rows: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """All layers of a network, counted from 1; of a deep one, `LAYERS_SHOWN` from the first to the last."""
+    return np.unique(np.linspace(1, int(rows["layer"].max()), LAYERS_SHOWN).round().astype(np.int64))
 
 
 def _layers_of_a_network(axes: list[Axes], network: str, rows: pd.DataFrame, columns: int) -> None:
     """A panel for each layer, or for four of them."""
     ks = sorted(rows["k"].unique())
     means = rows.groupby(["k", "layer"])[["selected", "offered"]].agg(_mean)
-    depth = int(rows["layer"].max())
-    places = np.unique(np.linspace(1, depth, LAYERS_SHOWN).round().astype(int))
+    depth, places = int(rows["layer"].max()), _shown_layers(rows)
     for unused in axes[len(places) :]:
         unused.remove()
     for panel, (ax, place) in enumerate(zip(axes, places, strict=False)):

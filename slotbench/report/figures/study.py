@@ -48,8 +48,8 @@ def _finding(done: pd.DataFrame) -> str:
     told = []
     for label, rows in _points(done):
         ours, _, both, paper = _steps(rows)
-        told.append(f"{label} {signed(ours - paper)} → {signed(both - paper)}")
-    return f"Another rate and bound bring greedy selection to the published values or near them: {'; '.join(told)}"
+        told.append(f"from {signed(ours - paper)} to {signed(both - paper)} at {label}")
+    return f"Another rate and bound take greedy selection's distance from the published value {', '.join(told)}"
 
 
 @figure(
@@ -93,4 +93,5 @@ def _waterfall(ax: Axes, heights: list[float]) -> None:
     ax.plot(4, paper, "D", color=GREY, markerfacecolor="white")
     ax.set_xticks(range(5), ["ours", "rate", "bound", "left", "paper"])
     ax.tick_params(axis="x", labelsize=6.5)
+    ax.use_sticky_edges = False  # a bar's lower end would be the axis, and cut off what stands there
     ax.margins(y=0.15)

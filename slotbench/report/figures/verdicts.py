@@ -201,8 +201,8 @@ def _claims_words(rows: Sequence[Verdict]) -> Words:
     )
     shows = (
         "All claims that have been measured, one network a row: the mean with its 95 % interval as its distance from "
-        "the margin, so that a claim holds where all of it lies right of 0. "
-        "Grey diamonds: the published value, where there is one. n counts seeds that have every cell that is compared."
+        "the margin, so that a claim holds where all of it lies right of 0. Grey diamonds: the published value, where "
+        "there is one. n counts the seeds of which every compared cell is there."
     )
     title = "All claims beside each other"
     return Words(title, finding, shows, shows, f"Chart. {title}. {finding}. The table of verdicts holds every value.")

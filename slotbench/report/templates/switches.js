@@ -1,11 +1,12 @@
-// In a figure whose parts have the ids of methods: a box for each method, which hides and shows its lines and labels.
+// In a figure whose marks have ids that end with a method (figures/switches.py): a box for each method, which hides and
+// shows its marks and labels.
 for (const figure of document.querySelectorAll("figure")) {
   const parts = new Map();
   for (const part of figure.querySelectorAll("[id*='-method-']")) {
-    const method = part.id.match(/-method-\d+-(.+?)(-label)?$/)?.[1];
+    const method = part.id.match(/-method-\d+-(.+)$/)?.[1].replaceAll("_", " ");
     if (method) parts.set(method, [...(parts.get(method) ?? []), part]);
   }
-  if (!parts.size) continue;
+  if (parts.size < 2) continue;
   const boxes = document.createElement("fieldset"), legend = document.createElement("legend");
   boxes.className = "switches";
   legend.textContent = "Show";
