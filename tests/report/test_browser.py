@@ -380,7 +380,8 @@ def test_the_answer_is_on_the_first_screen_and_the_matrix_leads_to_the_evidence(
 
 CUT = """(texts) => texts.filter((text) => {
   const own = text.getBoundingClientRect(), all = text.ownerSVGElement.getBoundingClientRect();
-  return own.left < all.left || own.right > all.right || own.top < all.top || own.bottom > all.bottom;
+  const over = Math.max(all.left - own.left, own.right - all.right, all.top - own.top, own.bottom - all.bottom);
+  return over > 0.5; // pixels
 }).map((text) => text.textContent)"""
 
 

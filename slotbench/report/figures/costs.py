@@ -135,7 +135,14 @@ def _dots(ax: Axes, methods: list[tuple[Any, pd.DataFrame]]) -> None:
         belong(ax, label, _look(*point).label, TICKS + place)
     ax.spines["left"].set_visible(False)
     ax.annotate(
-        "FLOPs", (1.02, len(methods) - 0.35), xycoords=("axes fraction", "data"), va="bottom", fontsize=6.5, color=GREY
+        "FLOPs",
+        (1.02, 0),
+        xycoords="axes fraction",
+        xytext=(0, -5),
+        textcoords="offset points",
+        va="top",
+        fontsize=6.5,
+        color=GREY,
     )
 
 
