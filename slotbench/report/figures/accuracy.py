@@ -34,7 +34,7 @@ from slotbench.results.table import NETWORK, between, summary
 from slotbench.selection import SELECTIONS
 
 PAPER = "Grey diamonds and dashes: published, where the paper has a value."
-THEIRS = "Black crosses: runs of the authors' own code on a machine like ours, at its last epoch."
+THEIRS = "Crosses: runs of the authors' own code on a machine like ours, at its last epoch."
 SOURCES = ("paper", "authors-code")
 """The recipes of the paper's sources; others change one of them."""
 ELSEWHERE = ("greedy-shared-layer", "greedy-shared-network", "probabilistic")

@@ -96,11 +96,11 @@ def _hero_words(cells: pd.DataFrame, kinds: Sequence[str]) -> Words:
     if k in paper.index:
         finding += f", where the paper has {paper[k]:.2f} %"
     shows = (
-        "Left: what training does to one connection, the second of seed 0. Each line is the score of one of its "
+        "First, what training does to one connection, the second of seed 0: each line is the score of one of its "
         f"{SHOWN_K} random weights over θ, the one number that is trained; the highest is selected (thick), so that "
-        "the selected weight climbs a staircase. Middle: test accuracy over K (blue, 95 % intervals), beside trained "
-        "weights (green), the published values (grey diamonds) and the authors' own code run here (black crosses). "
-        f"Right: a box for each of the paper's {len(kinds)} claims, all networks that it is about together."
+        "the selected weight climbs a staircase. Then, test accuracy over K (blue, 95 % intervals), beside trained "
+        "weights (green), the published values (grey diamonds) and the authors' own code run here (crosses). "
+        f"Last, a box for each of the paper's {len(kinds)} claims, all networks that it is about together."
     )
     totals = Counter(kinds)
     told = ", ".join(f"{totals[kind]} {kind}" for kind in answer.KINDS if totals[kind])
