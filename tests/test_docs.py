@@ -49,7 +49,10 @@ class Reader(Tree):
         recipe.write_text(brief)
         bin_folder = folder / "bin"
         bin_folder.mkdir()
-        program = f"#!{sys.executable}\nfrom slotbench.cli import main\nif __name__ == '__main__':\n    main()\n"
+        # As pip writes a program, whose interpreter may lie in a folder with a space: to sh the first lines start Python,
+        # to which they are a string.
+        program = f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n' '''\n"
+        program += "from slotbench.cli import main\nif __name__ == '__main__':\n    main()\n"
         (bin_folder / "slotbench").write_text(program)
         (bin_folder / "slotbench").chmod(0o755)
         paths = [bin_folder, Path(sys.executable).parent, os.environ["PATH"]]

@@ -49,7 +49,7 @@ class Clone:
         (self.folder / "results").mkdir()
         commands = folder / "bin"
         commands.mkdir()
-        (commands / "slotbench").write_text(f'#!/bin/sh\nexec {sys.executable} -m slotbench "$@"\n')
+        (commands / "slotbench").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m slotbench "$@"\n')
         (commands / "slotbench").chmod(0o755)
         (folder / "nothing").mkdir()
         self.here = os.environ | {"PATH": f"{commands}:{os.environ['PATH']}", "PYTHONPATH": str(self.folder)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -285,7 +286,8 @@ def test_the_commands_of_a_page_train_exactly_that_cell_again(tmp_path):
         index = page.render("made-up", tmp_path / "results", tmp_path / "report")
     panel = panels_of(index.parent)[str(cell)]
     assert panel["stale"] == ""
-    commands = " && ".join(panel["commands"]).replace("slotbench ", f"{Path(sys.executable).with_name('slotbench')} ")
+    program = shlex.quote(str(Path(sys.executable).with_name("slotbench")))
+    commands = " && ".join(panel["commands"]).replace("slotbench ", f"{program} ")
     done = subprocess.run(["bash", "-c", commands], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     again = records.read(tmp_path / "again.json")
