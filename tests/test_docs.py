@@ -49,8 +49,8 @@ class Reader(Tree):
         recipe.write_text(brief)
         bin_folder = folder / "bin"
         bin_folder.mkdir()
-        # As pip writes a program whose interpreter may lie in a folder with a space: to sh the first lines start Python,
-        # and to Python they are a string.
+        # As pip writes a program whose interpreter may lie in a folder with a space: the first lines start Python for
+        # sh, and are a string for Python.
         program = f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n' '''\n"
         program += "from slotbench.cli import main\nif __name__ == '__main__':\n    main()\n"
         (bin_folder / "slotbench").write_text(program)
