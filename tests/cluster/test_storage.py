@@ -90,7 +90,7 @@ def test_a_run_on_copies_that_a_node_keeps_is_the_local_run(tree, tmp_path):
               "--shared-fs-usage", "persistence", "software-deployment", "sources", "source-cache")  # fmt: skip
     done = tree.snakemake(*brief, *copies, "--printshellcmds")
     assert done.returncode == 0, done.stderr
-    read_from = re.findall(r"slotbench train .*--data-dir (\S+)", done.stdout + done.stderr)
+    read_from = re.findall(r"-m slotbench train .*--data-dir=(\S+)", done.stdout + done.stderr)
     assert len(read_from) == 2
     assert all(Path(folder).is_relative_to(scratch) for folder in read_from)
 
@@ -116,10 +116,9 @@ def test_the_profile_for_kubernetes_loads_and_its_plugins_know_every_setting(tre
 
 def test_networks_with_convolutions_ask_for_a_gpu_on_a_cluster_and_lenet_does_not(tree, endpoint):
     for profile, more in (("slurm", ()), ("kubernetes", ("--storage-s3-endpoint-url", endpoint))):
-        done = tree.snakemake("-n", "--workflow-profile", f"profiles/{profile}", *more)
+        done = tree.snakemake("-n", "-p", "--workflow-profile", f"profiles/{profile}", *more)
         assert done.returncode == 0, done.stderr
-        job = r"wildcards: run=paper, cell=paper/\w+/(\w+)/.*\n(?:    threads: .*\n)?    resources: .*\bgpu=(\d)"
-        asked = re.findall(job, done.stdout + done.stderr)
+        asked = re.findall(r"--architecture=(\w+) .*--gpu-share=(\d)", done.stdout + done.stderr)
         assert {name for name, _ in asked} == {"lenet", "conv2", "conv4", "conv6", "vgg19"}
         assert all((gpu == "0") == (name == "lenet") for name, gpu in asked), profile
 
