@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from slotbench.report.answer import KINDS, OPEN, TOO_CLOSE
 from slotbench.report.claims import Claim, Claims
 from slotbench.report.margins import published_in
 from slotbench.report.quantities import QUANTITIES
@@ -18,6 +19,7 @@ from slotbench.report.verdict import (
     DECIDING,
     NOT_RUN,
     SIGNS,
+    UNDECIDED,
     Evidence,
     Reading,
     Verdict,
@@ -134,7 +136,7 @@ def robustness(verdicts: Sequence[Verdict]) -> Table:
         by = {reading.name: reading for reading in verdict.readings}
         rows.append(
             [
-                verdict.id,
+                verdict.statement,
                 verdict.architectures[0],
                 _in_brief(verdict),
                 *(_in_brief(by[head]) if head in by else "–" for head in HEADS),
@@ -147,9 +149,9 @@ def robustness(verdicts: Sequence[Verdict]) -> Table:
         "How far each verdict depends on how it is read: sign, mean and number of seeds, by best validation (which "
         "decides), at the last epoch, by the other recipe, with the seeds of runs beside this one, within the rounding "
         "of the published value, and against learned weights at the learning rate that validation chooses. "
-        "✓ reproduced, ✗ not reproduced, ? undecided; in brackets a reading whose planned cells are not all done, or "
-        "of too few seeds: nothing depends on it. Last, p of the main reading, corrected for many claims after Holm; "
-        "no verdict uses it.",
+        "✓ reproduced, ✗ not reproduced, ≈ too close to call; in brackets a reading whose planned cells are not all "
+        "done, or of too few seeds: nothing depends on it. Last, p of the main reading, corrected for many claims "
+        "after Holm; no verdict uses it.",
         [
             Column("claim"),
             Column("network"),
@@ -164,5 +166,6 @@ def robustness(verdicts: Sequence[Verdict]) -> Table:
 
 def _in_brief(reading: Verdict | Reading) -> str:
     mean = str(Number(math.nan if reading.mean is None else reading.mean))
-    text = f"{SIGNS[reading.verdict]} {mean} (n = {reading.n})"
+    signs = SIGNS | {UNDECIDED: KINDS[TOO_CLOSE if reading.settled else OPEN]}
+    text = f"{signs[reading.verdict]} {mean} (n = {reading.n})"
     return text if reading.settled else f"({text})"
