@@ -119,8 +119,11 @@ class Table:
         """The type of column `place`: siunitx for numbers, lines that break for long text."""
         if self.columns[place].numeric:
             return Tex(f"S[{self.siunitx(place)},retain-explicit-plus]")
-        longest = max((len(str(row[place])) for row in self.rows), default=0)
-        return Tex("l" if longest <= BROADEST else r">{\raggedright\arraybackslash}p{4.6cm}")
+        return Tex(r">{\raggedright\arraybackslash}p{4.6cm}" if self.breaks(place) else "l")
+
+    def breaks(self, place: int) -> bool:
+        """Whether the text of column `place` is too long for a line."""
+        return max((len(str(row[place])) for row in self.rows), default=0) > BROADEST
 
     @property
     def wide(self) -> bool:
@@ -148,7 +151,7 @@ class Table:
 
 
 BROADEST = 22
-"""Letters of a text that LaTeX sets in one line."""
+"""Letters of a text that is set in one line."""
 WIDEST = 124
 """Letters of a table's line on an upright page of A4."""
 

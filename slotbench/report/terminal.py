@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 from collections import Counter
@@ -16,10 +15,10 @@ from rich.text import Text
 
 from slotbench.cells import Cell
 from slotbench.errors import InputError, missing
-from slotbench.report import cell_pages, tables
+from slotbench.report import answer, cell_pages, tables
 from slotbench.report.judge import MEANING
 from slotbench.report.tables import Number
-from slotbench.report.verdict import NOT_REPRODUCED, NOT_RUN, REPRODUCED, SHOWN, SIGNS, UNDECIDED, Verdict
+from slotbench.report.verdict import NOT_REPRODUCED, REPRODUCED, Verdict
 from slotbench.results import records, status, table
 from slotbench.results.standing import standing
 
@@ -146,34 +145,39 @@ def compare(first: table.Collected, second: table.Collected) -> RenderableType:
 
 # ---- the paper's claims ----------------------------------------------------------------------------------
 
-VERDICT_COLOURS = {
+COLOURS = {
     REPRODUCED: "green",
+    answer.WHERE_RUN: "green",
     NOT_REPRODUCED: "red",
-    UNDECIDED: "yellow",
-    NOT_RUN: "default",
-    SHOWN: "default",
+    answer.TOO_CLOSE: "yellow",
+    answer.OPEN: "yellow",
 }
 
 
 def verdicts(judged: Sequence[Verdict]) -> RenderableType:
     """How many claims hold; then each claim in words, and what decides it for each network."""
-    groups = [[*rows] for _, rows in itertools.groupby(judged, key=lambda row: row.id)]
-    counts = Counter(group[0].verdict for group in groups)
-    total = ", ".join(f"{SIGNS[verdict]} {counts[verdict]} {verdict}" for verdict in SIGNS if counts[verdict])
+    groups = answer.grouped(judged)
+    counts = Counter(answer.kind_of_all(group) for group in groups)
+    total = ", ".join(f"{sign} {counts[kind]} {kind}" for kind, sign in answer.KINDS.items() if counts[kind])
     parts: list[RenderableType] = [Text(f"{len(groups)} claims: {total}", "bold")]
     for group in groups:
         first = group[0]
         head = Text.assemble(f"\n{first.statement}. ", (f"[{first.id}]", "dim"))
         parts.append(head)
         for row in group:
+            kind = answer.kind(row) if row is not first else answer.kind_of_all(group)
             networks = ", ".join(row.architectures)
             facts = [] if row.mean is None else [f"{row.ours}, n = {row.n}"]
             facts += [f"asked: {row.asks}"] * bool(row.asks) if row.mean is not None else []
             if row.published is not None and row.distance is not None:
                 facts += [f"published: {Number(row.published)}, distance {Number(row.distance, signed=True)}"]
             facts += [text for text in (row.mark, row.reason) if text]
-            verdict = (f"{SIGNS[row.verdict]} {row.verdict}", VERDICT_COLOURS[row.verdict])
+            verdict = (f"{answer.KINDS[kind]} {kind}", COLOURS.get(kind, "default"))
             parts.append(
-                Padding(Text.assemble(f"{networks}: ", verdict, *(f"; {fact}" for fact in facts)), (0, 0, 0, 2))
+                Padding(
+                    Text.assemble(f"{networks}: ", verdict, *(f"; {fact}" for fact in facts)),
+                    (0, 0, 0, 2),
+                    expand=False,
+                )
             )
     return Group(*parts, Text(f"\n{MEANING}", "dim"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -534,15 +535,19 @@ def test_the_command_prints_a_table_and_json_that_say_the_same(folder):
     sentence, _, rest = printed.stdout.partition("\n\n")
     assert re.match(r"On LeNet-300-100 and MNIST \d+ of \d+ claims? hold", sentence)
     lines = rest.splitlines()
-    firsts = [next(each["verdict"] for each in result if each["id"] == name) for name in IDS]
+    groups = answer.grouped(judge.judge(table.read(folder / "results" / "made-up"), FILE))
+    kinds = {group[0].id: [answer.kind_of_all(group), *map(answer.kind, group[1:])] for group in groups}
+    firsts = [kinds[name][0] for name in IDS]
     assert lines[0].startswith(f"{len(IDS)} claims: ")
-    for word, sign in SIGNS.items():
-        assert (f"{sign} {firsts.count(word)} {word}" in lines[0]) == (word in firsts)
+    for kind, sign in answer.KINDS.items():
+        assert (f"{sign} {firsts.count(kind)} {kind}" in lines[0]) == (kind in firsts)
     told = [line for line in lines if line.startswith("  ")]
     assert [line.rpartition("[")[2] for line in lines if line.endswith("]")] == [f"{name}]" for name in IDS]
     assert all(f"{each['statement']}. [{each['id']}]" in lines for each in result)
-    for each, line in zip(result, told, strict=True):
-        assert re.match(rf"  {', '.join(each['architectures'])}: . {each['verdict']}", line)
+    for each, kind, line in zip(result, itertools.chain(*kinds.values()), told, strict=True):
+        assert line.startswith(f"  {', '.join(each['architectures'])}: {answer.KINDS[kind]} {kind}")
+        assert not line.endswith(" ")
+        assert kind == each["verdict"] or each["verdict"] == UNDECIDED
         assert {"id", "architectures", "verdict", "n", "mean", "low", "high", "margin", "published"} <= set(each)
         assert each["verdict"] in SIGNS
         assert all((folder / "results" / record).is_file() for record in each["records"])
