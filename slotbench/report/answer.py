@@ -48,6 +48,11 @@ def kind_of_all(group: Sequence[Verdict]) -> str:
     return WHERE_RUN if kinds == {REPRODUCED} else next(word for word in (TOO_CLOSE, OPEN) if word in {*kinds, OPEN})
 
 
+def kinds(group: Sequence[Verdict]) -> list[str]:
+    """What became of a claim by each of its verdicts."""
+    return [kind_of_all(group), *map(kind, group[1:])]
+
+
 @dataclass(frozen=True)
 class Matrix:
     """Claims × networks: what became of each."""

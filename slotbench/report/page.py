@@ -29,7 +29,6 @@ from slotbench.report.judge import judge
 from slotbench.report.readings import robustness
 from slotbench.report.tables import Column, Link, Number, Table
 from slotbench.report.verdict import DECIDING, NOT_RUN, Verdict
-from slotbench.report.verdict import SIGNS as VERDICT_SIGNS
 from slotbench.results import published, table
 
 SIGNS = {"done": "✓", "diverged": "↗", "missing": "–", "failed": "✗"}
@@ -256,10 +255,10 @@ def _verdict_table(verdicts: list[Verdict]) -> Table:
         "verdicts",
         "Verdicts on the paper's claims: the mean over n seeds with its 95 % interval from low to high, and what it "
         "has to be. Reproduced: the whole interval lies on the claim's side, so that the claim holds here, which is "
-        "not to say that the published number came out; not reproduced: on the other; undecided: it contains the "
-        "margin, there are too few seeds, or a planned cell is not done. Intervals are over seeds, with one split of "
-        "the training images and one test set. Many claims are judged without a correction; Holm's stands in the "
-        "table of readings.",
+        "not to say that the published number came out; not reproduced: on the other; too close to call: it contains "
+        "the margin; open: there are too few seeds, or a planned cell is not done. Intervals are over seeds, with one "
+        "split of the training images and one test set. Many claims are judged without a correction; Holm's stands in "
+        "the table of readings.",
         [
             Column("claim"),
             Column("networks"),
@@ -272,14 +271,14 @@ def _verdict_table(verdicts: list[Verdict]) -> Table:
             [
                 verdict.statement,
                 f"all {len(verdict.architectures)}" if len(verdict.architectures) > 1 else verdict.architectures[0],
-                f"{VERDICT_SIGNS[verdict.verdict]} {verdict.verdict}"
-                + (f" ({verdict.mark})" if verdict.depends else ""),
+                f"{answer.KINDS[kind]} {kind}" + (f" ({verdict.mark})" if verdict.depends else ""),
                 Number(verdict.n, places=0),
                 *(Number(math.nan if value is None else value) for value in (verdict.mean, verdict.low, verdict.high)),
                 verdict.asks,
                 Number(math.nan if verdict.published is None else verdict.published),
             ]
-            for verdict in verdicts
+            for group in answer.grouped(verdicts)
+            for verdict, kind in zip(group, answer.kinds(group), strict=True)
         ],
     )
 

@@ -164,8 +164,7 @@ def verdicts(judged: Sequence[Verdict]) -> RenderableType:
         first = group[0]
         head = Text.assemble(f"\n{first.statement}. ", (f"[{first.id}]", "dim"))
         parts.append(head)
-        for row in group:
-            kind = answer.kind(row) if row is not first else answer.kind_of_all(group)
+        for row, kind in zip(group, answer.kinds(group), strict=True):
             networks = ", ".join(row.architectures)
             facts = [] if row.mean is None else [f"{row.ours}, n = {row.n}"]
             facts += [f"asked: {row.asks}"] * bool(row.asks) if row.mean is not None else []

@@ -536,7 +536,7 @@ def test_the_command_prints_a_table_and_json_that_say_the_same(folder):
     assert re.match(r"On LeNet-300-100 and MNIST \d+ of \d+ claims? hold", sentence)
     lines = rest.splitlines()
     groups = answer.grouped(judge.judge(table.read(folder / "results" / "made-up"), FILE))
-    kinds = {group[0].id: [answer.kind_of_all(group), *map(answer.kind, group[1:])] for group in groups}
+    kinds = {group[0].id: answer.kinds(group) for group in groups}
     firsts = [kinds[name][0] for name in IDS]
     assert lines[0].startswith(f"{len(IDS)} claims: ")
     for kind, sign in answer.KINDS.items():
