@@ -230,19 +230,22 @@ from slotbench.architectures import ARCHITECTURES
 from slotbench.cells import Cell
 from slotbench.results.standing import stale
 assert "resnet20" in ARCHITECTURES and "torch" not in sys.modules
-for path in sorted(Path(sys.argv[1]).rglob("seed*.json")):
-    print(path, stale(Cell.from_path(path), path))
+for run in sys.argv[1:]:
+    for path in sorted(Path(run).rglob("seed*.json")):
+        print(path, stale(Cell.from_path(path), path))
 """
-    records = sorted((ROOT / "results").rglob("seed*.json"))
+    # Not those of other runs, which may be here, too: `extended` has another recipe `quick`
+    runs = [str(ROOT / "results" / name) for name in ("preview", "reference", "study")]
+    records = [path for run in runs for path in sorted(Path(run).rglob("seed*.json"))]
     before = "".join(f"{path} {stale(Cell.from_path(path), path)}\n" for path in records)
     assert before.count(" None\n") > 100
-    assert extended.run(sys.executable, "-c", program, str(ROOT / "results")) == before
+    assert extended.run(sys.executable, "-c", program, *runs) == before
 
     # A change of what computes is seen
     session = extended.folder / "slotbench" / "training" / "session.py"
     text = session.read_text(encoding="utf-8")
     session.write_text(f"{text}\n\nCHANGED = 1\n", encoding="utf-8")
-    after = extended.run(sys.executable, "-c", program, str(ROOT / "results"))
+    after = extended.run(sys.executable, "-c", program, *runs)
     session.write_text(text, encoding="utf-8")
     assert after.count("training/session") == len(records)
 
