@@ -258,16 +258,58 @@ def interval(claim: dict, frame: pd.DataFrame) -> tuple[int, float, float, float
     return len(values), values.mean(), values.mean() - width, values.mean() + width
 
 
-def wrong_in_verdicts(path: Path, frame: pd.DataFrame) -> list[str]:
-    """Rows of the table of verdicts whose n, mean and interval are not as the records have it."""
+def deciding(frame: pd.DataFrame) -> pd.DataFrame:
+    """The cells that decide claims about LeNet."""
     frame = frame[frame["run"].eq(RUN) & frame["recipe"].eq(RECIPE) & frame["dataset"].eq("mnist")]
     # Epochs are counted from the parent's first, and cost the same in parent and child.
-    frame = frame.assign(flops=frame["flops_an_epoch"] * frame["epochs"])
+    return frame.assign(flops=frame["flops_an_epoch"] * frame["epochs"])
+
+
+def by_statement() -> dict[str, dict]:
     claims = yaml.safe_load((PACKAGE / "report" / "claims.yaml").read_text(encoding="utf-8"))["claims"]
-    by_statement = {" ".join(claim["statement"].split()): claim for claim in claims.values()}
+    return {" ".join(claim["statement"].split()): claim for claim in claims.values()}
+
+
+def verdict_of(claim: dict, frame: pd.DataFrame) -> str:
+    """What becomes of a claim for LeNet, whose planned cells are all done."""
+    measured = interval(claim, frame)
+    if measured is None or not claim.get("judged", True):
+        return "shown" if measured else "not run"
+    n, _, low, high = measured
+    if n < (1 if claim["quantity"] in ("memory", "magnitude") else 3):
+        return "open, cells missing"
+    margin = claim.get("margin", 0)
+    if claim["quantity"] == "accuracy":
+        values = pd.read_csv(PACKAGE / "results" / "published.csv").set_index(["figure", "arch", "k"])
+        margin += values.loc[(claim["published"], "lenet-300-100", claim["first"]["k"]), "test_accuracy_pct"]
+    if claim["quantity"] == "spread":
+        margin = max(margin, claim["times"] * group_of(frame, claim["second"], "accuracy").std().max())
+    low, high, margin = (-high, -low, -margin) if claim.get("side") == "below" else (low, high, margin)
+    return "reproduced" if low >= margin - 1e-9 else "not reproduced" if high < margin - 1e-9 else "too close to call"
+
+
+def wrong_in_answer(text: str, frame: pd.DataFrame) -> list[str]:
+    """What README's sentence and matrix say of LeNet that does not follow from the records."""
+    frame, claims = deciding(frame), by_statement()
+    text = text.partition("<!-- answer: begin -->")[2].partition("<!-- answer: end -->")[0]
+    rows = dict(re.findall(r"^\| (.+?) \| \S ([^|]+?) \|", text, re.M))
+    verdicts = {statement: verdict_of(claims[statement], frame) for statement in rows}
+    wrong = [f"README, {name}: {told}, not {verdicts[name]}" for name, told in rows.items() if told != verdicts[name]]
+    counted = re.search(r"(\d+) of (\d+) claims hold, (\d+) do not and (\d+) are too close to call", text)
+    told = list(verdicts.values())
+    numbers = [told.count("reproduced"), len(told) - told.count("shown"), told.count("not reproduced"),
+               told.count("too close to call")]  # fmt: skip
+    if counted is None or [int(number) for number in counted.groups()] != numbers:
+        wrong.append(f"README: {counted and counted[0]}, not {numbers}")
+    return wrong
+
+
+def wrong_in_verdicts(path: Path, frame: pd.DataFrame) -> list[str]:
+    """Rows of the table of verdicts whose n, mean and interval are not as the records have it."""
+    frame, claims = deciding(frame), by_statement()
     wrong, read = [], 0
     for row in table(path):
-        claim = by_statement.get(" ".join(row["claim"][0].split()))
+        claim = claims.get(" ".join(row["claim"][0].split()))
         if claim is None or not row["mean"][1]:
             continue
         expected = interval(claim, frame)
@@ -282,9 +324,10 @@ def wrong_in_verdicts(path: Path, frame: pd.DataFrame) -> list[str]:
 
 def main() -> int:
     frame = cells()
-    report = ROOT / "report" / RUN
+    report, readme = ROOT / "report" / RUN, (ROOT / "README.md").read_text(encoding="utf-8")
     wrong = [
-        *wrong_in_readme((ROOT / "README.md").read_text(encoding="utf-8"), frame),
+        *wrong_in_readme(readme, frame),
+        *wrong_in_answer(readme, frame),
         *wrong_in_accuracies(report / "tables" / "accuracy.html", frame),
         *wrong_in_verdicts(report / "tables" / "verdicts.html", frame),
         *wrong_in_paper(report, frame),

@@ -26,6 +26,14 @@ def test_readme_has_the_records_numbers_and_a_changed_digit_is_found(frame):
     assert recompute.wrong_in_readme(text.replace(f"| {number} ±", "| 98.21 ±"), frame)
 
 
+def test_readmes_answer_follows_from_the_records_and_a_changed_verdict_or_count_is_found(frame):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert recompute.wrong_in_answer(text, frame) == []
+    for before, after in (("98.2 % | ≈ too close to call", "98.2 % | ✓ reproduced"), (" 2 do not", " 1 do not")):
+        assert before in text
+        assert len(recompute.wrong_in_answer(text.replace(before, after), frame)) == 1
+
+
 def test_the_reports_tables_have_the_records_numbers(frame):
     assert recompute.wrong_in_accuracies(REPORT / "tables" / "accuracy.html", frame) == []
     assert recompute.wrong_in_verdicts(REPORT / "tables" / "verdicts.html", frame) == []
