@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,9 +22,6 @@ from slotbench.files import atomic
 from slotbench.results import records
 from slotbench.results.fingerprint import digest
 from slotbench.selection import SELECTIONS
-
-if TYPE_CHECKING:
-    from slotbench.results.plan import Plan
 
 FILE = "vouched.json"
 MAX_BYTES = 16 * 2**20
@@ -143,13 +140,15 @@ class Trial(NamedTuple):
 FIRST_EPOCHS = 2
 
 
-def sample(plan: Plan) -> list[Trial]:
-    """Cells that stand for all records of a run: one of each recipe, rules of it that hold, selection, architecture,
-    dataset and fingerprint for its first epochs, and the shortest one of each selection for all of its epochs."""
+def sample(files: Mapping[Cell, Path]) -> list[Trial]:
+    """Of a run's cells, with the files of their records, those that stand for all.
+
+    One of each recipe, rules of it that hold, selection, architecture, dataset and fingerprint for its first epochs,
+    and the shortest one of each selection for all of its epochs.
+    """
     kinds: dict[tuple[Any, ...], list[Cell]] = {}
     rules: dict[str, list[Cell]] = {}
-    for cell in plan.run.cells():
-        path = plan.record(cell)
+    for cell, path in files.items():
         if not path.exists():
             continue
         made_by = summary(records.read(path).provenance.fingerprint)

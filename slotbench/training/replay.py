@@ -303,7 +303,7 @@ def vouch(plan: Plan, data_dir: Path, progress: Callable[[str], None]) -> Attest
     commit, dirty = provenance.commit()
     if dirty:
         raise InputError("vouch: code or recipes differ from their commit; commit first, so that others can see them")
-    trials = sample(plan)
+    trials = sample({cell: plan.record(cell) for cell in plan.run.cells()})
     if not trials:
         raise InputError(f"run '{plan.run.run}': has no records to vouch for")
     replayed = []
