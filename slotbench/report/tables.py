@@ -288,28 +288,29 @@ def by_status(cells: pd.DataFrame) -> Table:
 
 @table("cost")
 def cost(cells: pd.DataFrame) -> Table:
-    """Wall time, FLOPs and peak memory of a cell."""
+    """FLOPs and peak memory of a cell.
+
+    Not the time by the clock, which is in each record: cells that run side by side slow each other down.
+    """
     done = cells[cells["status"] == "done"]
-    rows: list[list[Shown]] = []
     by = [*POINT, "device"]
-    most = done.groupby(by).agg({"flops": "mean", "peak_bytes": "max"}).reset_index()
-    for row in summary(done, by, value="wall_seconds").merge(most, on=by).to_dict("records"):
-        rows.append(
-            [
-                *axes(row),
-                str(row["device"]),
-                Number(row["n"], places=0),
-                Number(row["mean"], row["half"], places=1),
-                Number(float(row["flops"]), powers=True),
-                Number(float(row["peak_bytes"]) / 2**20, places=0),
-            ]
-        )
-    heads = ("n", "wall time (s)", "FLOPs", "peak memory (MiB)")
+    costs = done.groupby(by).agg({"flops": "mean", "peak_bytes": "max"}).reset_index()
+    rows: list[list[Shown]] = [
+        [
+            *axes(row),
+            str(row["device"]),
+            Number(row["n"], places=0),
+            Number(row["flops"], powers=True),
+            Number(row["peak_bytes"] / 2**20, places=0),
+        ]
+        for row in summary(done, by).merge(costs, on=by).to_dict("records")
+    ]
+    heads = ("n", "FLOPs", "peak memory (MiB)")
     return Table(
         "cost",
-        "What a cell costs, without the cell that it starts from: wall time (mean over n seeds ± half of the "
-        "95 % t-interval, evaluation included; cells that run side by side slow each other down), FLOPs "
-        "(floating-point operations of all its epochs), and peak memory (the largest).",
+        "What a cell costs, without the cell that it starts from: FLOPs (floating-point operations of all its epochs), "
+        "and peak memory (the largest of n seeds). Times by the clock, which depend on what else ran, stand on each "
+        "cell's page; steps were timed by themselves (docs/performance.md).",
         [*HEADS, Column("device"), *(Column(head, numeric=True) for head in heads)],
         rows,
     )

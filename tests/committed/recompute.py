@@ -43,7 +43,6 @@ def cells() -> pd.DataFrame:
                 "run": path.relative_to(ROOT / "results").parts[0],
                 "accuracy": 100 * results["test_accuracy"],
                 "last": 100 * results["test_accuracy_last"],
-                "wall": costs["wall_seconds"],
                 "state": costs["state_bytes"],
                 "epochs": results["epochs"],
                 "start": results["start_epoch"],
@@ -207,7 +206,7 @@ def wrong_in_paper(folder: Path, frame: pd.DataFrame) -> list[str]:
     for name in re.findall(r"\\input\{([^}]+)\}", text):
         text += (folder / name).with_suffix(".tex").read_text(encoding="utf-8")
     known = {shown(row["test_accuracy_pct"], row["uncertainty_pct"]) for _, row in published().iterrows()}
-    for column, places in (("accuracy", 2), ("last", 2), ("wall", 1)):
+    for column, places in (("accuracy", 2), ("last", 2)):
         groups = on_show(frame).groupby(POINT)[column]
         known |= {shown(values.mean(), half(values), places) for _, values in groups}
     printed = {f"{mean} ± {width}" for mean, width in re.findall(r"(\d+\.\d+) \+- (\d+\.\d+)", text)}

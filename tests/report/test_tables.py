@@ -63,11 +63,11 @@ def test_cells_that_are_not_done_are_listed_by_seed(frame):
     ]
 
 
-def test_cost_has_time_flops_and_memory(frame):
+def test_cost_has_flops_and_memory_and_no_mean_of_times_that_neighbours_made_longer(frame):
     (line,) = lines(tables.cost(frame), selection="greedy", K="8", **{"finetuned from epoch": "–"})
     assert str(line["FLOPs"]) == "9.77 × 10¹²"
     assert str(line["peak memory (MiB)"]) == "700"
-    assert str(line["wall time (s)"]).startswith("300.8 ± ")
+    assert not [head for head in line if "time" in head]
 
 
 @pytest.mark.parametrize(
