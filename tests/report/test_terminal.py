@@ -172,7 +172,7 @@ def test_a_screen_of_80_columns_cuts_no_word(tmp_path, command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     narrow = slotbench(*command, folder=tmp_path).stdout
     assert max(map(len, narrow.splitlines())) <= 80
-    assert "…" not in narrow
+    assert narrow.count("…") == wide.stdout.count("…")  # of a cut word; and the sign of an open claim
     assert sorted(re.findall(r"[\w.,-]+", narrow)) == sorted(re.findall(r"[\w.,-]+", wide.stdout))
 
 
