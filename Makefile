@@ -1,6 +1,6 @@
 # make run     set up, train config/quick.yaml, print where its report lies
 # make test    set up, lint, check types, test
-# make test-fast   the same without what trains, starts the program or draws: a minute or two
+# make test-fast   the same without what trains, starts the program, draws or unpacks gigabytes: about a minute
 # make hooks   have ruff, snakefmt and mypy look at every commit
 # make soak    60 kills of real training, or SLOTBENCH_KILLS, and as many with a file damaged; the tests have six
 # make fuzz    ten minutes of configs, recipes, records, states and command lines that no person writes; the tests have some seconds

@@ -14,17 +14,29 @@ for name in ("COLUMNS", "LINES"):
     del os.environ[name]
 
 SLOW = (
-    "cluster/test_gpu_lease", "committed", "data/test_sources", "faults", "fuzz", "report", "results/test_manifest",
+    "cluster/test_gpu_lease", "committed", "data/test_batches", "data/test_formats", "data/test_sources",
+    "faults", "fuzz", "report", "results/test_manifest",
     "results/test_table", "selection/test_greedy", "selection/test_kernel", "selection/test_shared",
     "selection/test_slots", "selection/test_supermask", "test_benchmarks", "test_bf16_study", "test_cli", "test_docs",
     "test_gpu_page", "test_locking", "test_package", "test_plans", "test_workflow", "training/test_cuda_graphs",
     "training/test_packing", "training/test_preemption", "training/test_replay", "training/test_session",
 )  # fmt: skip
-"""Files and folders whose tests take seconds each: they train cells, start the program, or draw."""
+"""Files and folders whose tests take seconds each: they train cells, start the program, draw, or unpack gigabytes."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where slow tests are not asked for, the files that have no others are not imported, which takes seconds, too."""
+    left_out = "not slow" in config.option.markexpr and _of(collection_path).startswith(SLOW)
+    return True if left_out else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
     for item in items:
-        if str(item.path.relative_to(here)).startswith(SLOW):
+        if _of(item.path).startswith(SLOW):
             item.add_marker("slow")
+
+
+def _of(path: Path) -> str:
+    """Its name within tests/; of another file or folder, all of it."""
+    here = Path(__file__).parent
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

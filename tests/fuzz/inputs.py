@@ -14,6 +14,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -281,8 +282,16 @@ def mutated_state(content: bytes, draw: random.Random) -> bytes:
 
 
 def command(words: list[str]) -> None:
-    """The program, in this process: it ends with status 0, or with 2 and one sentence."""
+    """The program, in this process: it ends with status 0, or with 2 and one sentence.
+
+    The end of the time that `run` is given, which is a SIGTERM to its process, is the end of the command.
+    """
+
+    def time_is_up(_number: int, _frame: object) -> None:
+        raise SystemExit(0)
+
     before, out, err = sys.argv, io.StringIO(), io.StringIO()
+    terminated = signal.signal(signal.SIGTERM, time_is_up)
     sys.argv = ["slotbench", *words]
     ended: Any = 0
     try:
@@ -293,6 +302,7 @@ def command(words: list[str]) -> None:
                 ended = exit_.code
     finally:
         sys.argv = before
+        signal.signal(signal.SIGTERM, terminated)
     if ended not in (0, None, 2):
         raise WrongAnswerError(f"status {ended}: {err.getvalue()}")
     last = err.getvalue().splitlines()[-1:]
