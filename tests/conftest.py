@@ -14,12 +14,13 @@ for name in ("COLUMNS", "LINES"):
     del os.environ[name]
 
 SLOW = (
-    "cluster/test_gpu_lease", "committed", "data/test_batches", "data/test_formats", "data/test_sources",
-    "faults", "fuzz", "report", "results/test_manifest",
-    "results/test_table", "selection/test_greedy", "selection/test_kernel", "selection/test_shared",
-    "selection/test_slots", "selection/test_supermask", "test_benchmarks", "test_bf16_study", "test_cli", "test_docs",
-    "test_gpu_page", "test_locking", "test_package", "test_plans", "test_workflow", "training/test_cuda_graphs",
-    "training/test_packing", "training/test_preemption", "training/test_replay", "training/test_session",
+    "cluster/test_gpu_lease", "committed", "data/test_batches", "data/test_formats", "data/test_sources", "faults",
+    "fuzz", "report", "results/test_manifest", "results/test_table", "selection/test_edge_popup",
+    "selection/test_greedy", "selection/test_kernel", "selection/test_shared", "selection/test_slots",
+    "selection/test_staircase", "selection/test_supermask", "test_benchmarks", "test_bf16_study", "test_cli",
+    "test_docs", "test_gpu_page", "test_locking", "test_package", "test_plans", "test_workflow",
+    "training/test_cuda_graphs", "training/test_packing", "training/test_preemption", "training/test_replay",
+    "training/test_session",
 )  # fmt: skip
 """Files and folders whose tests take seconds each: they train cells, start the program, draw, or unpack gigabytes."""
 
