@@ -191,7 +191,7 @@ def _verdicts(verdicts: list[Verdict], link: Callable[[str], str], study: pd.Dat
         [
             {
                 "verdict": replace(verdict, reason=names.in_words(verdict.reason)),
-                "kind": answer.kind_of_all(group) if verdict is group[0] or len(shown) == 1 else answer.kind(verdict),
+                "kind": kind,
                 "networks": _networks(verdict, group),
                 "why": answer.why(verdict, study),
                 "distance": Number(math.nan if verdict.distance is None else verdict.distance, signed=True),
@@ -202,7 +202,7 @@ def _verdicts(verdicts: list[Verdict], link: Callable[[str], str], study: pd.Dat
                     (link(record), record.split("/cells/")[-1].removesuffix(".json")) for record in verdict.records
                 ],
             }
-            for verdict in shown
+            for verdict, kind in zip(shown, answer.kinds(group), strict=False)  # one alone is shown as its claim is
         ]
         for group in answer.grouped(verdicts)
         for shown in [group[1:] if len(group) == 2 else group]

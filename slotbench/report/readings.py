@@ -149,9 +149,9 @@ def robustness(verdicts: Sequence[Verdict]) -> Table:
         "How far each verdict depends on how it is read: sign, mean and number of seeds, by best validation (which "
         "decides), at the last epoch, by the other recipe, with the seeds of runs beside this one, within the rounding "
         "of the published value, and against learned weights at the learning rate that validation chooses. "
-        "✓ reproduced, ✗ not reproduced, ≈ too close to call; in brackets a reading whose planned cells are not all "
-        "done, or of too few seeds: nothing depends on it. Last, p of the main reading, corrected for many claims "
-        "after Holm; no verdict uses it.",
+        "✓ reproduced, ✗ not reproduced, ≈ too close to call; in brackets and … open a reading whose planned "
+        "cells are not all done, or of too few seeds: nothing depends on it. Last, p of the main reading, corrected "
+        "for many claims after Holm; no verdict uses it.",
         [
             Column("claim"),
             Column("network"),

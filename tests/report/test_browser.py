@@ -352,8 +352,6 @@ def test_paper_shows_what_a_screen_folds_away(visit, made_up):
 
 def test_the_committed_report_is_at_most_ten_pages_of_a4(visit):
     """Verdicts and figures; tables and cells stay on the screen."""
-    if not REFERENCE.exists():
-        pytest.skip("the reference run has no report yet")
     page = visit(REFERENCE)
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
