@@ -117,11 +117,11 @@ def exponential(x: tl.tensor, double: tl.constexpr) -> tl.tensor:
     return series * power
 
 
-@triton.jit(do_not_specialize=["seed"])  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=["connections", "k", "seed"])  # type: ignore[untyped-decorator]
 def drawing(
     weight: tl.tensor,
     b: tl.tensor,
-    options: tl.tensor,
+    every_option: tl.tensor,  # "options" is a name of Triton's own, in the function that it makes of this signature
     scores: tl.tensor,
     connections: tl.tensor,
     k: tl.tensor,
@@ -139,12 +139,12 @@ def drawing(
     top = tl.full((block,), float("-inf"), here.dtype)
     for j in range(k):
         row = j * connections.to(tl.int64) + at
-        score = tl.fma(tl.load(scores + row, inside), scale, tl.load(options + row, inside) * here)
+        score = tl.fma(tl.load(scores + row, inside), scale, tl.load(every_option + row, inside) * here)
         top = tl.where(score > top, score, top)
     total = tl.zeros((block,), here.dtype)
     for j in range(k):
         row = j * connections.to(tl.int64) + at
-        score = tl.fma(tl.load(scores + row, inside), scale, tl.load(options + row, inside) * here)
+        score = tl.fma(tl.load(scores + row, inside), scale, tl.load(every_option + row, inside) * here)
         total += exponential(score - top, double)
 
     # splitmix64 of seed and place, as `probabilistic.uniform`
@@ -154,14 +154,14 @@ def drawing(
     uniform = ((z ^ (z >> 31)) >> 40).to(tl.int32).to(tl.float32) * tl.full((block,), 2**-24, tl.float32)
     threshold = total * uniform.to(here.dtype)
 
-    chosen = tl.load(options + at, inside)
+    chosen = tl.load(every_option + at, inside)
     total = tl.zeros((block,), here.dtype)
     for j in range(k - 1):
         row = j * connections.to(tl.int64) + at
-        option = tl.load(options + row, inside)
+        option = tl.load(every_option + row, inside)
         score = tl.fma(tl.load(scores + row, inside), scale, option * here)
         total += exponential(score - top, double)
-        following = tl.load(options + row + connections, inside)
+        following = tl.load(every_option + row + connections, inside)
         chosen = tl.where(total <= threshold, following, chosen)
     tl.store(weight + at, chosen, inside)
 

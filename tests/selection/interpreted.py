@@ -150,7 +150,7 @@ numbers = ["weight", "gradient", "b", "momentum", "low", "high", "levels", "brea
 scalars = dict.fromkeys(["lr", "mu", "decay", "unit", "a"], "fp64")
 settings = {"has_momentum": True, "nesterov": True, "decays": True, "block": 1024}
 count(step, settings, numbers, entry="*i32", connections="i32", **scalars)
-numbers = ["weight", "b", "options", "scores"]
+numbers = ["weight", "b", "every_option", "scores"]
 count(drawing, {"double": False, "block": 256}, numbers, connections="i32", k="i32", a="fp64", seed="i64")
 """
 
