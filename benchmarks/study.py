@@ -1,12 +1,12 @@
 """Which difference of protocol explains a distance to the paper: GS, LeNet on MNIST, by several recipes.
 
-    python benchmarks/study.py [--json FILE]   also writes authors-code.json beside FILE
+    python benchmarks/study.py [--json FILE]   also writes authors-code.json and finetuning.json beside FILE
 
-Reads the tables and records of results/reference and results/study, and trains nothing. Accuracies are percent, means
-over n seeds, with half of the 95 % t-interval at the epoch of best validation accuracy. `change` is the difference from
-the authors' recipe seed by seed, which removes what a seed's options and order of images have in common: its mean with
-its 95 % t-interval. The test set is read at each new best of validation; the highest reading is what choosing the epoch
-by the test set would at least have found.
+Reads the tables and records of results/reference, results/study and results/longer, and trains nothing. Accuracies are
+percent, means over n seeds, with half of the 95 % t-interval at the epoch of best validation accuracy. `change` is the
+difference from the authors' recipe seed by seed, which removes what a seed's options and order of images have in
+common: its mean with its 95 % t-interval. The test set is read at each new best of validation; the highest reading is
+what choosing the epoch by the test set would at least have found.
 """
 
 from __future__ import annotations
@@ -83,6 +83,38 @@ def authors_code() -> list[dict[str, Any]]:
     ]
 
 
+def finetuning() -> list[dict[str, Any]]:
+    """Greedy selection, and what becomes of it: selected for longer, finetuned to where learning ends, and finetuned as
+    the authors' defaults have it. `cost` is the epochs of selection and finetuning over learned's; `from_learned` is
+    the difference from learned weights, seed by seed."""
+    shown = pd.concat([read(RESULTS / run).cells for run in ("reference", "study", "longer")])
+    recipes = ("authors-code", "study-epochs", "study-finetune")
+    cells = shown[shown["recipe"].isin(recipes)].query("dataset == 'mnist' and architecture == 'lenet'")
+    cells = cells[cells["status"] == "done"]
+    learned = cells.query("selection == 'learned'").set_index("seed")
+    lines = []
+    for point in summary(cells.query("selection == 'greedy' and k in (2, 8, 64)"), ["k", "recipe", "finetune"]).to_dict(
+        "records"
+    ):
+        where = f"selection == 'greedy' and k == {point['k']} and recipe == '{point['recipe']}'"
+        own = cells.query(f"{where} and finetune == '{point['finetune']}'").set_index("seed")
+        start = 0 if point["finetune"] == "none" else int(point["finetune"][1:])
+        epochs = int(own["epochs"].iloc[0])
+        lines.append(
+            {
+                "k": point["k"],
+                "recipe": point["recipe"],
+                "selected_to_epoch": start or epochs,
+                "finetuned_to_epoch": epochs if start else None,
+                "n": point["n"],
+                "cost": str(Number(epochs / int(learned["epochs"].iloc[0]))),
+                "test_accuracy": str(Number(point["mean"], point["half"])),
+                "from_learned": change(own["test_accuracy"], learned["test_accuracy"]),
+            }
+        )
+    return lines
+
+
 def change(accuracies: pd.Series[float], own: pd.Series[float]) -> str:
     """Paired differences in words, over the seeds that both have: "+0.21 [0.15, 0.28]"; "–" for the recipe itself."""
     differences = (accuracies - own).dropna()
@@ -103,8 +135,11 @@ def main() -> None:
         table.add_row(*map(str, row.values()))
     Console(width=max(140, Console().width)).print(table)
     if chosen.json:
-        for path, content in ((chosen.json, lines), (chosen.json.with_name("authors-code.json"), authors_code())):
-            path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        beside = {"authors-code.json": authors_code(), "finetuning.json": finetuning()}
+        for name, content in {chosen.json.name: lines, **beside}.items():
+            chosen.json.with_name(name).write_text(
+                json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
 
 
 if __name__ == "__main__":

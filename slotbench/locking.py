@@ -62,19 +62,57 @@ def taken(file: int) -> bool:
 def lock(path: Path, purpose: str) -> Iterator[bool]:
     """Holds the lock at `path`; true if another process had to end first, which is told: it `purpose`.
 
-    The file stays: who removes a lock while another process waits for it lets a third one in.
+    The file stays: who removes a lock while another process waits for it lets a third one in. What this process has
+    claimed (`claim`) it need not wait for.
     """
-    with ExitStack() as files:
-        try:
-            waited = _wait(path, purpose, files)
-        except OSError as error:
-            error.filename = error.filename or str(path)
-            raise
-        yield waited
+    if path in _claimed:
+        yield False
+        return
+    with ExitStack() as files, _named(path):
+        held, named, mine = _take(path, files)
+        if not mine:
+            print(f"slotbench: waiting for {_holder_in(path)}, which {purpose}", file=sys.stderr, flush=True)
+            fcntl.flock(held, fcntl.LOCK_EX)
+        _name(named)
+        yield not mine
 
 
-def _wait(path: Path, purpose: str, files: ExitStack) -> bool:
-    """Takes the lock, which `files` keep open; whether another process had to end first."""
+@contextmanager
+def claim(path: Path) -> Iterator[bool]:
+    """Holds the lock at `path` if no other process does, for what this process does next; false if one does."""
+    with ExitStack() as files, _named(path):
+        _, named, mine = _take(path, files)
+        if mine:
+            _name(named)
+            _claimed.add(path)
+            files.callback(_claimed.discard, path)
+        yield mine
+
+
+_claimed: set[Path] = set()
+"""The locks that this process holds by `claim`."""
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of the system say which file they are about."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def _name(file: int | None) -> None:
+    """Writes into a lock's file who holds it."""
+    if file is not None:
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+
+
+def _take(path: Path, files: ExitStack) -> tuple[int, int | None, bool]:
+    """Takes the lock if nobody holds it: what is locked, which `files` keep open; the file for its holder's name, if
+    this process may write it; and whether it was taken."""
     path.parent.mkdir(parents=True, exist_ok=True)
     require_plain(path)
     try:
@@ -84,9 +122,9 @@ def _wait(path: Path, purpose: str, files: ExitStack) -> bool:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         named = False
     files.callback(os.close, file)
-    held = file
+    own = file if named else None
     try:
-        waited = not taken(held)
+        return file, own, taken(file)
     except OSError as error:
         if error.errno not in NOT_OFFERED:
             raise
@@ -98,14 +136,7 @@ def _wait(path: Path, purpose: str, files: ExitStack) -> bool:
         )
         held = _on_this_machine(path)
         files.callback(os.close, held)
-        waited = not taken(held)
-    if waited:
-        print(f"slotbench: waiting for {_holder_in(path)}, which {purpose}", file=sys.stderr, flush=True)
-        fcntl.flock(held, fcntl.LOCK_EX)
-    if named:
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-    return waited
+        return held, own, taken(held)
 
 
 def holder(path: Path) -> str | None:

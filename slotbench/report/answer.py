@@ -88,7 +88,7 @@ def sentence(verdicts: Sequence[Verdict], claims: Claims) -> str:
     if rest:
         alone = sum(kind_of_all(group) == NOT_RUN for group in grouped(verdicts))
         sentences.append(
-            f"Of {_listed([labels[name] for name in rest])} no network has been trained: {alone} claims are about them "
+            f"Of {_listed([labels[name] for name in rest])} nothing is decided yet: {alone} claims are about them "
             "alone, and what the paper says of all its networks is open."
         )
     return " ".join(sentences)

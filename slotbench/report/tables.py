@@ -351,8 +351,25 @@ def markdown(cells: pd.DataFrame) -> str:
             "them. Where it was run on a machine like ours, the authors' own code beside, at its last epoch.",
             "",
             *(f"| {' | '.join(row)} |" for row in ([heads[place] for place in places], rules, *rows)),
+            *_undecided(cells),
         ]
     )
+
+
+def _undecided(cells: pd.DataFrame) -> list[str]:
+    """A line on each recipe's cells of networks that the deciding recipe has not trained, if there are any."""
+    lines = []
+    for recipe, rows in published.undecided(cells).groupby("recipe", sort=False):
+        texts = [
+            f"{names.network(row['dataset'], row['architecture'])}, {names.method(row['selection'], row['k'])}: "
+            f"{Number(row['mean'], row['half'])} (n = {row['n']}"
+            + ("" if math.isnan(row["mean_published"]) else f"; published {Number(row['mean_published'], places=1)}")
+            + ")"
+            for row in with_published(rows).to_dict("records")
+        ]
+        devices = ", ".join(sorted(rows["device"].unique()))
+        lines += ["", f"Recipe {recipe}, which decides no claim, on {devices}: {'; '.join(texts)}."]
+    return lines
 
 
 def axes(row: Mapping[Any, Any]) -> list[Shown]:

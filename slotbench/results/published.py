@@ -48,3 +48,12 @@ def authors_code() -> pd.DataFrame:
     last = frame.drop_duplicates(["k", "seed"], keep="last").sort_values(["k", "seed"], ignore_index=True)
     named = {"dataset": "mnist", "architecture": "lenet", "selection": "greedy"}
     return last.assign(**named, epochs=last["epoch"])[[*named, "k", "seed", "epochs", "test_accuracy", "train_loss"]]
+
+
+def undecided(cells: pd.DataFrame) -> pd.DataFrame:
+    """Those of a run's `cells`, done and not finetuned, whose network the paper has numbers of and the run's deciding
+    recipe has not trained: they are shown beside what was published, and decide no claim."""
+    done = cells[(cells["status"] == "done") & (cells["finetune"] == "none")]
+    decided = set(done.loc[done["decides"], NETWORK].itertuples(index=False, name=None))
+    known = set(values()[NETWORK].itertuples(index=False, name=None)) - decided
+    return done[[network in known for network in done[NETWORK].itertuples(index=False, name=None)]]

@@ -60,18 +60,30 @@ def unheld(cells: Iterable[Cell], folder: Path) -> Iterator[tuple[Cell, Path]]:
     several processes share them: one that another process trains, or whose parent it trains, comes after the others."""
     waiting = [(cell, folder / cell.path) for cell in cells]
 
-    def is_free(cell: Cell, out: Path) -> bool:
-        families = [out] if cell.parent is None else [out, parent_of(out)]
-        return all(locking.holder(checkpoint.lock_path(path.with_suffix(""))) is None for path in families)
+    def lock_of(path: Path) -> Path:
+        return checkpoint.lock_path(path.with_suffix(""))
+
+    def is_due(cell: Cell, out: Path) -> bool:
+        return not (out.exists() and stale(cell, out) is None)  # another process may have trained it since
 
     while waiting:
-        free = next((number for number, (cell, out) in enumerate(waiting) if is_free(cell, out)), None)
-        cell, out = waiting.pop(free or 0)
-        if free is None and cell.parent is not None:
-            with checkpoint.lock(parent_of(out).with_suffix("")):
-                pass  # whoever trained it has ended
-        if not (out.exists() and stale(cell, out) is None):  # another process may have trained it since
-            yield cell, out
+        for cell, out in waiting:
+            if cell.parent is not None and locking.holder(lock_of(parent_of(out))) is not None:
+                continue
+            # Held from here on: what starts at the same moment, and reads its data as long, must take another
+            with locking.claim(lock_of(out)) as mine:
+                if mine:
+                    waiting.remove((cell, out))
+                    if is_due(cell, out):
+                        yield cell, out
+                    break
+        else:
+            cell, out = waiting.pop(0)
+            if cell.parent is not None:
+                with checkpoint.lock(parent_of(out).with_suffix("")):
+                    pass  # whoever trained it has ended
+            if is_due(cell, out):
+                yield cell, out
 
 
 def going_on(begin: Callable[[], Session], out: Path) -> tuple[Session, dict[str, str]]:

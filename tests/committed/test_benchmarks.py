@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import study, tables
+from benchmarks import bf16_study, study, tables
 from tests.support.project import ROOT
 
 
@@ -19,3 +19,13 @@ def test_the_study_of_a_distance_is_what_the_committed_records_say():
 
 def test_the_table_of_the_authors_code_is_what_its_epochs_and_the_committed_records_say():
     assert json.loads((ROOT / "benchmarks" / "authors-code.json").read_text()) == study.authors_code()
+
+
+def test_the_table_of_finetuning_is_what_the_committed_records_say():
+    assert json.loads((ROOT / "benchmarks" / "finetuning.json").read_text()) == study.finetuning()
+
+
+def test_the_study_of_bfloat16_is_what_the_committed_records_say():
+    rows, missing = bf16_study.rows(ROOT / "results")
+    assert not missing
+    assert json.loads((ROOT / "benchmarks" / "bf16_study.json").read_text()) == rows

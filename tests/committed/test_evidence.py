@@ -6,8 +6,10 @@ from slotbench import config
 from slotbench.results.plan import Plan
 from tests.support.project import ROOT
 
+RUNS = ["reference", "study", "baselines", "ten-seeds", "longer", "bf16-study"]
 
-@pytest.mark.parametrize("run", ["reference", "study"])
+
+@pytest.mark.parametrize("run", RUNS)
 def test_no_committed_record_would_be_trained_again(run):
     plan = Plan(config.load(ROOT / "config" / f"{run}.yaml"), ROOT / "results")
     again = {

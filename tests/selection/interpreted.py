@@ -136,32 +136,56 @@ def test_a_rule_draws_by_it(monkeypatch):
 
 
 COMPILES = """
+from types import SimpleNamespace
+
+import torch
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource, compile
-from slotbench.selection.kernel_gpu import drawing, step
+from triton.runtime import driver, jit
 
-def count(kernel, settings, numbers, **others):
-    signature = dict.fromkeys(kernel.arg_names, "constexpr") | dict.fromkeys(numbers, "*fp32") | others
-    compiled = compile(ASTSource(kernel, signature, settings), GPUTarget("cuda", 90, 32), {"enable_fp_fusion": False})
-    code = compiled.asm["ptx"]
+class H100:
+    get_current_target = staticmethod(lambda: GPUTarget("cuda", 90, 32))
+    get_current_device = staticmethod(lambda: 0)
+    get_current_stream = staticmethod(lambda device: 0)
+
+driver.set_active(H100())
+compiled = []
+jit.JITFunction.__getitem__ = lambda self, grid: lambda *given, **named: compiled.append(
+    self.warmup(*given, grid=grid, **named)
+)
+
+from slotbench.selection import kernel_gpu
+from slotbench.selection.slots import Layer, Settings
+
+kernel_gpu.try_out(torch.device("cpu"))
+for dtype in (torch.float32, torch.float64):
+    for connections in (1, 1000, 1024):
+        numbers = torch.zeros(connections, dtype=dtype)
+        climber = SimpleNamespace(entry=numbers.int(), low=numbers, high=numbers, levels=numbers, breakpoints=numbers)
+        layer = Layer(numbers, numbers, numbers, numbers, 1.0)
+        for momentum, decay, nesterov in ((0.0, 0.0, False), (0.9, 0.0, False), (0.9, 0.01, True)):
+            kernel_gpu.greedy_step(layer, climber, Settings(0.1, momentum, decay, nesterov), (1.0, 1.0))
+        for k in (1, 2, 64):
+            options = torch.zeros(k, connections, dtype=dtype)
+            kernel_gpu.draw(numbers, numbers, options, options, 1.0, -(2**63))
+    if dtype == torch.float32:
+        step, draw = compiled[-4], compiled[-1]
+
+for code in (step.asm["ptx"], draw.asm["ptx"]):
     print(code.count("mul.f32") + code.count("mul.rn.f32"), code.count("fma.rn.f32"))
-
-numbers = ["weight", "gradient", "b", "momentum", "low", "high", "levels", "breakpoints"]
-scalars = dict.fromkeys(["lr", "mu", "decay", "unit", "a"], "fp64")
-settings = {"has_momentum": True, "nesterov": True, "decays": True, "block": 1024}
-count(step, settings, numbers, entry="*i32", connections="i32", **scalars)
-numbers = ["weight", "b", "every_option", "scores"]
-count(drawing, {"double": False, "block": 256}, numbers, connections="i32", k="i32", a="fp64", seed="i64")
+print(len(compiled))
 """
 
 
 def test_compiles_for_a_gpu_without_fusing_what_is_rounded_twice():
-    """To the machine code of an H100, which needs none at hand. Of the step, a thread has 8 connections, and each 6
-    products: momentum, b's unit, and a times the breakpoints around a level, before the climb and in it; and 3 fused
+    """To the machine code of an H100, which needs none at hand, by the very calls that launch there: Triton makes of a
+    signature a function with names of its own, and of a 1 a constant. Of the step, a thread has 8 connections, and each
+    6 products: momentum, b's unit, and a times the breakpoints around a level, before the climb and in it; and 3 fused
     ones. Of the draw it has 2: 3 fused ones, and the product of each in 3 loops; in 2 of these also the exponential's
     11, and at last the uniform number's 2."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     ran = subprocess.run([sys.executable, "-c", COMPILES], env=environment, capture_output=True, text=True)
-    step, drawing = (tuple(map(int, line.split())) for line in ran.stdout.splitlines()) if ran.stdout else ((), ())
-    assert step == (8 * 6, 8 * 3), ran.stderr
-    assert drawing == (2 * (3 + 2 * 11 + 2), 2 * 3), ran.stderr
+    assert ran.returncode == 0, ran.stderr
+    step, drawing, (calls,) = (tuple(map(int, line.split())) for line in ran.stdout.splitlines())
+    assert step == (8 * 6, 8 * 3)
+    assert drawing == (2 * (3 + 2 * 11 + 2), 2 * 3)
+    assert calls == 2 + 2 * 3 * (3 + 3)

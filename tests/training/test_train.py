@@ -1,12 +1,16 @@
 """Several processes that train the cells of one run share them."""
 
+import os
+import subprocess
+import sys
 import threading
 
 from slotbench.cells import Cell
+from slotbench.data import sources
 from slotbench.results import records
 from slotbench.training import checkpoint
 from slotbench.training.train import unheld
-from tests.support.project import as_of_today
+from tests.support.project import ROOT, as_of_today
 
 PARENT, CHILD, OTHER = (
     Cell("quick", "digits", "lenet", "greedy", k, finetune, 0) for k, finetune in ((2, "none"), (2, "e4"), (8, "none"))
@@ -18,6 +22,35 @@ def test_a_cell_that_another_process_trains_and_what_starts_from_it_come_last(tm
         cells = unheld([PARENT, CHILD, OTHER], tmp_path)
         assert next(cells) == (OTHER, tmp_path / OTHER.path)
     assert [cell for cell, _ in cells] == [PARENT, CHILD]
+
+
+def test_what_is_chosen_is_held_before_its_training_begins(tmp_path):
+    first, second = unheld([OTHER, PARENT], tmp_path), unheld([OTHER, PARENT], tmp_path)
+    assert [next(first)[0], next(second)[0]] == [OTHER, PARENT]
+    with checkpoint.lock((tmp_path / OTHER.path).with_suffix("")) as waited:
+        assert not waited, "this process has it already"
+
+
+def test_processes_that_start_at_once_train_another_cell_each(tmp_path):
+    (tmp_path / "config.yaml").write_text(
+        "run: shared\nrecipe: quick\n"
+        "grids:\n  - {dataset: digits, architecture: lenet, selection: greedy, k: 2, seed: [0, 1, 2, 3]}\n"
+    )
+    sources.fetch("digits", tmp_path / "data")
+    command = [sys.executable, "-m", "slotbench", "run", "config.yaml"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    both = [
+        subprocess.Popen(
+            command, cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    told = [process.communicate() for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    trained = [line.partition(":")[0] for out, _ in told for line in out.splitlines()]
+    assert len(trained) == len(set(trained)) == 4
+    assert all(out for out, _ in told), "each has had some"
+    assert len(list((tmp_path / "results").rglob("seed*.json"))) == 4
 
 
 def test_what_another_process_has_trained_since_is_not_trained_again(tmp_path):

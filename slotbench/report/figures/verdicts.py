@@ -16,11 +16,19 @@ from matplotlib.patches import Rectangle
 
 from slotbench.report import answer, names
 from slotbench.report.figures.method import draw_slot
-from slotbench.report.figures.parts import draw_over_k, first_network, mean_of, published_for
+from slotbench.report.figures.parts import (
+    draw_over_k,
+    draw_points,
+    draw_published,
+    first_network,
+    mean_of,
+    published_for,
+)
 from slotbench.report.figures.registry import FIGURES, Drawn, Words, remove, save_one
-from slotbench.report.figures.style import GREY, INK, KIND_COLOURS
+from slotbench.report.figures.style import GREY, INK, KIND_COLOURS, look
 from slotbench.report.verdict import NOT_REPRODUCED, NOT_RUN, REPRODUCED, SHOWN, Verdict
-from slotbench.results.table import Collected
+from slotbench.results import published
+from slotbench.results.table import NETWORK, Collected
 
 HERO, CLAIMS = "method-and-result", "claims"
 SHOWN_K = 8
@@ -36,9 +44,11 @@ def save(collected: Collected, verdicts: Sequence[Verdict], folder: Path) -> dic
         remove(HERO, folder)
     else:
         cells = first_network(cells)[1]
+        others = published.undecided(collected.shown)
+        others = others[(others["selection"] == "greedy") & (others["k"] == SHOWN_K)]
         kinds = [answer.kind_of_all(group) for group in answer.grouped(verdicts)]
-        draw = functools.partial(hero, cells, kinds)
-        pictures[HERO] = save_one(HERO, _hero_words(cells, kinds), draw, folder)
+        draw = functools.partial(hero, cells, others, kinds)
+        pictures[HERO] = save_one(HERO, _hero_words(cells, others, kinds), draw, folder)
     if rows:
         pictures[CLAIMS] = save_one(CLAIMS, _claims_words(rows), functools.partial(forest, rows), folder)
     else:
@@ -49,26 +59,47 @@ def save(collected: Collected, verdicts: Sequence[Verdict], folder: Path) -> dic
 # ---- method and result -----------------------------------------------------------------------------------
 
 
-def hero(cells: pd.DataFrame, kinds: Sequence[str], abreast: int) -> Figure:
-    """A connection's slot and staircase; accuracy over K of one network, whose cells these are; the claims by kind."""
+def hero(cells: pd.DataFrame, others: pd.DataFrame, kinds: Sequence[str], abreast: int) -> Figure:
+    """A connection's slot and staircase; accuracy over K of one network, whose cells these are; that of `others` at
+    `SHOWN_K`, if there are any; the claims by kind."""
+    extra = not others.empty
     if abreast > 1:
-        picture = Figure(figsize=(9.0, 3.3), layout="constrained")
-        grid = picture.add_gridspec(2, 3, width_ratios=(1, 1.35, 1.1), height_ratios=(3, 2))
-        places = grid[0, 0], grid[1, 0], grid[:, 1], grid[:, 2]
+        picture = Figure(figsize=(10.8 if extra else 9.0, 3.3), layout="constrained")
+        widths = (1, 1.3, 0.75, 1.15) if extra else (1, 1.35, 1.1)
+        grid = picture.add_gridspec(2, len(widths), width_ratios=widths, height_ratios=(3, 2))
+        places = [grid[0, 0], grid[1, 0], *(grid[:, place] for place in range(1, len(widths)))]
     else:
-        picture = Figure(figsize=(3.9, 8.2), layout="constrained")
-        grid = picture.add_gridspec(4, 1, height_ratios=(3, 2, 5, 4))
-        places = grid[0], grid[1], grid[2], grid[3]
-    lines, stairs, accuracy, counts = (picture.add_subplot(place) for place in places)
+        heights = (3, 2, 5, 3, 4) if extra else (3, 2, 5, 4)
+        picture = Figure(figsize=(3.9, 10.0 if extra else 8.2), layout="constrained")
+        grid = picture.add_gridspec(len(heights), 1, height_ratios=heights)
+        places = [grid[place] for place in range(len(heights))]
+    lines, stairs, accuracy, *rest, counts = (picture.add_subplot(place) for place in places)
     draw_slot(lines, stairs, SHOWN_K)
     lines.set_title("One connection: which weight?")
     draw_over_k(accuracy, cells, ["greedy"], authors_code=True)
-    accuracy.set_title(names.network(*cells.iloc[0][["dataset", "architecture"]]))
+    accuracy.set_title(names.network(*cells.iloc[0][NETWORK]))
     accuracy.set_ylabel("test accuracy (%)")
     accuracy.set_xlabel("K, options per connection")
+    for ax in rest:
+        _draw_undecided(ax, others)
     _draw_kinds(counts, kinds)
     counts.set_title("The paper's claims")
     return picture
+
+
+def _draw_undecided(ax: Axes, cells: pd.DataFrame) -> None:
+    """A network a place: our seeds with their mean, and what was published."""
+    groups = list(cells.groupby(NETWORK, sort=False))
+    for place, (_, rows) in enumerate(groups):
+        paper = published_for(rows, "greedy")
+        paper = paper[paper["k"] == SHOWN_K]
+        draw_published(ax, paper, paper["k"] * 0 + place - 0.15)
+        draw_points(ax, rows.assign(place=place), look("greedy"), x="place", line="")
+    datasets = {names.dataset_label(dataset) for (dataset, _), _ in groups}
+    ax.set_title(f"{', '.join(sorted(datasets))}, K = {SHOWN_K}")
+    ax.set_xticks(range(len(groups)), [names.architecture_label(architecture) for (_, architecture), _ in groups])
+    ax.set_xlim(-0.6, len(groups) - 0.4)
+    ax.set_xlabel("decides no claim")
 
 
 def _draw_kinds(ax: Axes, kinds: Sequence[str]) -> None:
@@ -87,7 +118,7 @@ def _draw_kinds(ax: Axes, kinds: Sequence[str]) -> None:
     ax.set_axis_off()
 
 
-def _hero_words(cells: pd.DataFrame, kinds: Sequence[str]) -> Words:
+def _hero_words(cells: pd.DataFrame, others: pd.DataFrame, kinds: Sequence[str]) -> Words:
     network = names.network(*cells.iloc[0][["dataset", "architecture"]])
     greedy = cells[cells["selection"] == "greedy"]
     k = SHOWN_K if SHOWN_K in set(greedy["k"]) else int(greedy["k"].max())
@@ -95,12 +126,17 @@ def _hero_words(cells: pd.DataFrame, kinds: Sequence[str]) -> Words:
     finding = f"One of K random weights, chosen by training: {mean_of(greedy, k=k):.2f} % at K = {k} ({network})"
     if k in paper.index:
         finding += f", where the paper has {paper[k]:.2f} %"
+    beside = ""
+    if not others.empty:
+        networks = map(names.architecture_label, others["architecture"].unique())
+        recipes = " and ".join(others["recipe"].unique())
+        beside = f"Beside it, {' and '.join(networks)} at K = {SHOWN_K} by recipe {recipes}, which decides no claim. "
     shows = (
         "First, what training does to one connection, the second of seed 0: each line is the score of one of its "
         f"{SHOWN_K} random weights over θ, the one number that is trained; the highest is selected (thick), so that "
         "the selected weight climbs a staircase. Then, test accuracy over K (blue, 95 % intervals), beside trained "
         "weights (green), the published values (grey diamonds) and the authors' own code run here (crosses). "
-        f"Last, a box for each of the paper's {len(kinds)} claims, all networks that it is about together."
+        f"{beside}Last, a box for each of the paper's {len(kinds)} claims, all networks that it is about together."
     )
     totals = Counter(kinds)
     told = ", ".join(f"{totals[kind]} {kind}" for kind in answer.KINDS if totals[kind])

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from slotbench.report import figures
@@ -59,6 +60,18 @@ def test_random_labels_and_dead_networks_are_no_accuracies(whole):
         rows = figures.FIGURES[name].rows(whole.cells)
         assert set(rows["dataset"]) == {"mnist"}
     assert not figures.FIGURES["accuracy-vs-flops"].rows(whole.cells)["selection"].str.contains("shared").any()
+
+
+def test_what_is_memorised_is_of_the_recipe_that_trains_random_labels_longest(whole):
+    random = whole.cells[whole.cells["dataset"].str.endswith("-random-labels")]
+    longer = random.assign(recipe="longer", decides=False, epochs=random["epochs"] + 100)
+    rows = figures.FIGURES["random-labels"].rows(pd.concat([whole.cells, longer], ignore_index=True))
+    of_random = rows["dataset"].str.endswith("-random-labels")
+    assert set(rows.loc[of_random, "recipe"]) == {"longer"}
+    assert len(rows[of_random]) == len(random)
+    assert rows.loc[~of_random, "decides"].all()
+    axes = ["selection", "k"]
+    assert set(map(tuple, rows.loc[~of_random, axes].to_numpy())) == set(map(tuple, random[axes].to_numpy()))
 
 
 def test_a_benchmark_that_is_committed_is_drawn_beside_the_memory(whole, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from slotbench.report.figures import verdicts
 from slotbench.report.figures.style import styled
 from slotbench.report.judge import judge
 from slotbench.report.verdict import NOT_RUN
+from slotbench.results import published
 from tests.support import synthetic
 from tests.support.drawing import collected
 
@@ -55,7 +56,7 @@ def test_the_hero_has_a_box_for_each_claim(run, judged, abreast):
     kinds = [answer.kind_of_all(group) for group in answer.grouped(judged)]
     cells = figures.FIGURES["accuracy-over-k"].done(run.shown)
     with styled():
-        picture = verdicts.hero(cells, kinds, abreast)
+        picture = verdicts.hero(cells, cells.iloc[:0], kinds, abreast)
     counts = picture.axes[-1]
     assert len(counts.patches) == len(kinds)
     for kind in set(kinds):
@@ -63,10 +64,25 @@ def test_the_hero_has_a_box_for_each_claim(run, judged, abreast):
         assert [text.get_text() for text in counts.texts].count(answer.KINDS[kind]) == kinds.count(kind)
 
 
+@pytest.mark.parametrize("abreast", [1, 3])
+def test_networks_of_which_only_a_recipe_that_decides_nothing_has_cells_stand_beside_what_was_published(run, abreast):
+    assert published.undecided(run.shown).empty
+    others = published.undecided(run.shown.assign(decides=False))
+    others = others[(others["selection"] == "greedy") & (others["k"] == verdicts.SHOWN_K)]
+    cells = figures.FIGURES["accuracy-over-k"].done(run.shown)
+    with styled():
+        picture = verdicts.hero(cells, others, ["not run"], abreast)
+    (panel,) = (ax for ax in picture.axes if ax.get_xlabel() == "decides no claim")
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["LeNet-300-100"]
+    heights = {round(float(line.get_ydata()[0]), 6) for line in panel.lines if len(line.get_ydata())}
+    paper = published.values().query("architecture == 'lenet' and selection == 'greedy' and k == 8")["mean"].item()
+    assert {round(float(others["test_accuracy"].mean()), 6), round(float(paper), 6)} <= heights
+
+
 def test_the_slot_of_a_connection_is_on_top_where_its_weight_is_selected(run, judged):
     cells = figures.FIGURES["accuracy-over-k"].done(run.shown)
     with styled():
-        lines, stairs, *_ = verdicts.hero(cells, ["not run"], 3).axes
+        lines, stairs, *_ = verdicts.hero(cells, cells.iloc[:0], ["not run"], 3).axes
     *options, top = (line for line in lines.lines if len(line.get_xdata()) > 1)
     (selected,) = (line for line in stairs.lines if len(line.get_xdata()) > 1)
     assert len(options) == verdicts.SHOWN_K
