@@ -180,7 +180,7 @@ def of_network(
     cells = evidence.cells
     cells = cells[cells["architecture"].eq(architecture) & cells["dataset"].eq(dataset)]
     if cells.empty:
-        return replace(blank, reason=f"the run has no {architecture} on {dataset}"), nothing
+        return replace(blank, reason=f"the run has no {architecture} on {dataset} by recipe {evidence.recipe}"), nothing
     try:
         network = Cell(evidence.recipe, dataset, architecture, "", 1, "none", 0)
         points = [[*_points(group, network)] for group in claim.groups]

@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,22 @@ TABLES = ("slotbench.architectures", "slotbench.selection", "slotbench.data.data
 count, nothing of how an entry is declared or checked, and the function that builds a network from one."""
 PRESENTED = {"label", "colour", "marker", "finetunable", "input_shape", "connections", "flops", "settings"}
 """Fields of entries that say how something is shown, asked for or planned, and not what is computed."""
+
+
+ON_A_GPU_ALONE = ("slotbench.selection.kernel_gpu",)
+"""Modules that compute nothing on a processor."""
+
+
+def deciding(made_by: Mapping[str, str], numerics: Mapping[str, str] | None) -> dict[str, str]:
+    """Of a fingerprint, what can have moved a number where a record's `numerics` say that it was made: the kernels of a
+    GPU have computed nothing of a record that no GPU made."""
+    gpu = on_a_gpu(numerics)
+    return {name: value for name, value in made_by.items() if gpu or name not in ON_A_GPU_ALONE}
+
+
+def on_a_gpu(numerics: Mapping[str, str] | None) -> bool:
+    """Whether a record with these `numerics` was made on a GPU; no record without any was."""
+    return "capability" in (numerics or {})
 
 
 def fingerprint(cell: Cell) -> dict[str, str]:

@@ -10,7 +10,7 @@ from slotbench import recipes
 from slotbench.cells import Cell
 from slotbench.errors import InputError
 from slotbench.results import records, vouching
-from slotbench.results.fingerprint import fingerprint
+from slotbench.results.fingerprint import deciding, fingerprint
 
 
 class Standing(NamedTuple):
@@ -37,11 +37,13 @@ def standing(cell: Cell, path: Path) -> Standing:
         with contextlib.suppress(InputError):  # a parent that cannot be read is trained first
             if records.read(parent).weights.get(cell.finetune) != record.provenance.started_from:
                 return Standing(f"{parent} was trained again since, to another checkpoint {cell.finetune}")
-    today, made_by = fingerprint(cell), record.provenance.fingerprint
+    whole = record.provenance.fingerprint, fingerprint(cell)
+    made_by, today = (deciding(code, record.provenance.numerics) for code in whole)
     if today == made_by:
         return Standing(None)
-    if attestation := vouching.attested(run_folder(path), made_by, today):
-        return Standing(None, attestation.sentence(record.provenance.commit))
+    for pair in ((made_by, today), whole):  # what was attested before there was `deciding` is of whole fingerprints
+        if attestation := vouching.attested(run_folder(path), *pair):
+            return Standing(None, attestation.sentence(record.provenance.commit))
     changed_modules = sorted(name for name in today.keys() | made_by.keys() if today.get(name) != made_by.get(name))
     names = ", ".join(name.removeprefix("slotbench.").replace(".", "/") for name in changed_modules)
     return Standing(f"code changed: {names}")

@@ -36,7 +36,7 @@ from slotbench.errors import InputError
 from slotbench.files import atomic
 from slotbench.recipes import Recipe
 from slotbench.results import provenance, records
-from slotbench.results.fingerprint import fingerprint
+from slotbench.results.fingerprint import deciding, fingerprint, on_a_gpu
 from slotbench.results.plan import Plan
 from slotbench.results.records import Record
 from slotbench.results.vouching import FIRST_EPOCHS, Attestation, Replayed, Trial, sample, summary
@@ -299,13 +299,18 @@ def replay_all(jobs: Sequence[tuple[Cell, Path]], epochs: int | None, data_dir: 
 
 
 def vouch(plan: Plan, data_dir: Path, progress: Callable[[str], None]) -> Attestation:
-    """Trains a sample of a run again; an `InputError` names a cell of which a bit differs."""
+    """Trains a sample of a run again; an `InputError` names a cell of which a bit differs. Cells that were trained on a
+    GPU are vouched for on a machine with one, the others on one without."""
     commit, dirty = provenance.commit()
     if dirty:
         raise InputError("vouch: code or recipes differ from their commit; commit first, so that others can see them")
-    trials = sample({cell: plan.record(cell) for cell in plan.run.cells()})
+    made = {cell: records.read(path).provenance for cell in plan.run.cells() if (path := plan.record(cell)).exists()}
+    here = {cell: one for cell, one in made.items() if on_a_gpu(one.numerics) == torch.cuda.is_available()}
+    trials = sample({cell: plan.record(cell) for cell in here})
     if not trials:
-        raise InputError(f"run '{plan.run.run}': has no records to vouch for")
+        raise InputError(f"run '{plan.run.run}': has no records to vouch for on this machine")
+    if others := len(made) - len(here):
+        progress(f"not vouched for: {others} cells trained {'without' if torch.cuda.is_available() else 'on'} a GPU")
     replayed = []
     with pool(recipes.of(trial.cell).threads for trial in trials) as processes:
         waiting = [processes.submit(try_again, trial, plan.record(trial.cell), data_dir) for trial in trials]
@@ -316,11 +321,10 @@ def vouch(plan: Plan, data_dir: Path, progress: Callable[[str], None]) -> Attest
         except InputError:
             processes.shutdown(wait=False, cancel_futures=True)
             raise
-    pairs = set()
-    for cell in plan.run.cells():
-        if plan.record(cell).exists():
-            made_by = records.read(plan.record(cell)).provenance.fingerprint
-            pairs.add((summary(made_by), summary(fingerprint(cell))))
+    pairs = {
+        (summary(deciding(one.fingerprint, one.numerics)), summary(deciding(fingerprint(cell), one.numerics)))
+        for cell, one in here.items()
+    }
     return Attestation(
         equal=tuple(sorted(pairs)),
         replayed=tuple(sorted(replayed, key=lambda trial: trial.cell)),

@@ -8,7 +8,7 @@ from slotbench import recipes
 from slotbench.cells import Cell
 from slotbench.errors import InputError
 from slotbench.results import records, vouching
-from slotbench.results.fingerprint import fingerprint
+from slotbench.results.fingerprint import deciding, fingerprint
 from slotbench.results.standing import run_folder, stale, standing
 from slotbench.results.vouching import Attestation, summary
 from tests.support.synthetic import record
@@ -22,9 +22,9 @@ def written(tmp_path):
     """Writes a record of `CELL` made with a recipe and by a fingerprint, and says where."""
     path = tmp_path / "results" / "run" / "cells" / CELL.path
 
-    def write(recipe, made_by):
+    def write(recipe, made_by, numerics=None):
         made_up = record(CELL).model_dump()
-        provenance = made_up["provenance"] | {"fingerprint": made_by}
+        provenance = made_up["provenance"] | {"fingerprint": made_by, "numerics": numerics}
         records.write(records.Record(**made_up | {"recipe": recipe, "provenance": provenance}), path)
         return path
 
@@ -77,6 +77,34 @@ def test_vouched_code_stands_and_says_by_what(written):
     assert stands.reason is None
     assert stands.vouched == (
         f"made by {record(CELL).provenance.commit[:7]}; at 9c0ffee, 24 cells were replayed and every bit agreed"
+    )
+
+
+GPU, CPU = {"selection": "triton", "capability": "9.0"}, {"selection": "compiled"}
+KERNEL = "slotbench.selection.kernel_gpu"
+
+
+@pytest.mark.parametrize("numerics", [None, CPU])
+def test_what_only_a_gpu_computes_does_not_concern_a_record_of_a_processor(written, numerics):
+    assert stale(CELL, written(RECIPE, fingerprint(CELL) | {KERNEL: "0"}, numerics)) is None
+    before_there_were_any = {name: value for name, value in fingerprint(CELL).items() if name != KERNEL}
+    assert stale(CELL, written(RECIPE, before_there_were_any, numerics)) is None
+
+
+def test_a_record_of_a_gpu_stands_by_its_kernels(written):
+    assert stale(CELL, written(RECIPE, fingerprint(CELL), GPU)) is None
+    assert stale(CELL, written(RECIPE, fingerprint(CELL) | {KERNEL: "0"}, GPU)) == (
+        "code changed: selection/kernel_gpu"
+    )
+
+
+def test_vouched_code_stands_whatever_a_gpus_kernels_have_become_since(written):
+    earlier = deciding(fingerprint(CELL) | {"slotbench.training.session": "0"}, CPU)
+    path = written(RECIPE, earlier | {KERNEL: "1"}, CPU)
+    vouching.write(run_folder(path), attestation((summary(earlier), summary(deciding(fingerprint(CELL), CPU)))))
+    assert standing(CELL, path).reason is None
+    assert stale(CELL, written(RECIPE, earlier | {KERNEL: "1"}, GPU)) == (
+        "code changed: selection/kernel_gpu, training/session"
     )
 
 
