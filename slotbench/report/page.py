@@ -108,7 +108,7 @@ def update_readme(readme: Path, run: str, results: Path) -> None:
     The rest stays as it is.
     """
     text, collected = readme.read_text(encoding="utf-8"), table.read(results / run)
-    text = _between(text, README_MARKS, tables.markdown(collected.cells), readme)
+    text = _between(text, README_MARKS, tables.markdown(collected.cells, collected.beside), readme)
     if ANSWER_MARKS[0] in text:
         known = claims.load()
         text = _between(text, ANSWER_MARKS, answer.markdown(judge(collected, known), known), readme)

@@ -330,8 +330,14 @@ def _where_published(cells: pd.DataFrame) -> pd.DataFrame:
 README_HEADS = ("selection", "K", "n", "test accuracy (%)", "published (%)", "distance", THEIR_CODE)
 
 
-def markdown(cells: pd.DataFrame) -> str:
-    """What README shows of a run, in Markdown: what is done by the deciding recipe wherever the paper has a number."""
+EIGHT = 8
+"""options per connection, at which the paper's abstract sets selection beside learned weights"""
+
+
+def markdown(cells: pd.DataFrame, beside: pd.DataFrame) -> str:
+    """What README shows of a run, in Markdown: what is done by the deciding recipe wherever the paper has a number; how
+    far selection is from either baseline, of which the tuned one may be among the cells `beside`; and networks that a
+    recipe has trained which decides nothing."""
     done = _where_published(cells)
     shown = accuracy(done)
     networks = done[NETWORK].drop_duplicates().itertuples(index=False, name=None)
@@ -351,9 +357,26 @@ def markdown(cells: pd.DataFrame) -> str:
             "them. Where it was run on a machine like ours, the authors' own code beside, at its last epoch.",
             "",
             *(f"| {' | '.join(row)} |" for row in ([heads[place] for place in places], rules, *rows)),
+            *_baselines(done, pd.concat([cells, beside])),
             *_undecided(cells),
         ]
     )
+
+
+def _baselines(done: pd.DataFrame, shown: pd.DataFrame) -> list[str]:
+    """A line on each network of the cells `done` for which one of those `shown` is a tuned baseline."""
+    lines = []
+    tuned = shown[shown["tuned"] & ~shown["decides"] & shown["status"].eq("done")]
+    for network, rows in done.groupby(NETWORK, sort=False):
+        greedy = rows.loc[rows["selection"].eq("greedy") & rows["k"].eq(EIGHT), "test_accuracy"].mean()
+        learned = rows.loc[rows["selection"].eq("learned"), "test_accuracy"].mean()
+        baseline = summary(tuned[(tuned[NETWORK] == network).all(axis=1)], ["recipe"])
+        for row in baseline.to_dict("records"):
+            text = f"{names.network(*network)}: {names.method('greedy', EIGHT)} is "
+            text += f"{Number(greedy - learned, signed=True)} from learned weights by the recipe, and "
+            text += f"{Number(greedy - row['mean'], signed=True)} from those at the learning rate that validation "
+            lines += ["", text + f"chose, {Number(row['mean'], row['half'])} (n = {row['n']}, {row['recipe']})."]
+    return lines
 
 
 def _undecided(cells: pd.DataFrame) -> list[str]:

@@ -52,7 +52,8 @@ def test_networks_are_told_apart_where_there_are_several(tmp_path):
     cells = synthetic.grid(networks=(("mnist", "lenet"), ("cifar10", "conv2")), ks=(2,), finetune=())
     run = synthetic.SyntheticRun("made-up", "authors-code", cells)
     synthetic.train(tmp_path, run)
-    text = tables.markdown(table.collect(run, tmp_path).cells)
+    collected = table.collect(run, tmp_path)
+    text = tables.markdown(collected.cells, collected.beside)
     assert "| mnist | lenet | greedy | 2 |" in text
     assert "| cifar10 | conv2 | greedy | 2 |" in text
 
