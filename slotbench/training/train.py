@@ -59,12 +59,14 @@ def unheld(cells: Iterable[Cell], folder: Path) -> Iterator[tuple[Cell, Path]]:
     """Cells to be trained one after the other, each with the path of its record below `folder`, in an order that lets
     several processes share them: one that another process trains, or whose parent it trains, comes after the others."""
     waiting = [(cell, folder / cell.path) for cell in cells]
+    known = {out: written(out) for _, out in waiting}
 
     def lock_of(path: Path) -> Path:
         return checkpoint.lock_path(path.with_suffix(""))
 
     def is_due(cell: Cell, out: Path) -> bool:
-        return not (out.exists() and stale(cell, out) is None)  # another process may have trained it since
+        # Another process may have trained it since; a record that was there before lacks a checkpoint
+        return written(out) == known[out] or stale(cell, out) is not None
 
     while waiting:
         for cell, out in waiting:
@@ -84,6 +86,11 @@ def unheld(cells: Iterable[Cell], folder: Path) -> Iterator[tuple[Cell, Path]]:
                     pass  # whoever trained it has ended
             if is_due(cell, out):
                 yield cell, out
+
+
+def written(out: Path) -> int | None:
+    """When the record `out` was written, in nanoseconds; None without one."""
+    return out.stat().st_mtime_ns if out.exists() else None
 
 
 def going_on(begin: Callable[[], Session], out: Path) -> tuple[Session, dict[str, str]]:

@@ -165,7 +165,7 @@ def wrong_in_readme(text: str, frame: pd.DataFrame) -> list[str]:
 
 
 def baselines(own: pd.DataFrame, frame: pd.DataFrame) -> str:
-    """How far greedy selection at K = 8 is from learned weights, by the recipe and at the rate that validation chose."""
+    """How far greedy selection at K = 8 is from learned weights: the recipe's, and those of the rate of validation."""
     learned = frame[frame["run"].isin(RUNS) & frame["selection"].eq("learned") & frame["dataset"].eq("mnist")]
     means = learned[learned["architecture"].eq("lenet")].groupby("recipe")[["validation", "accuracy"]].mean()
     best = means["validation"].idxmax()

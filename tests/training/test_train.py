@@ -61,6 +61,12 @@ def test_what_another_process_has_trained_since_is_not_trained_again(tmp_path):
     assert list(cells) == []
 
 
+def test_a_parent_whose_checkpoint_is_gone_is_trained_again_although_its_record_stands(tmp_path):
+    (tmp_path / PARENT.path).parent.mkdir(parents=True)
+    records.write(as_of_today(PARENT), tmp_path / PARENT.path)
+    assert [cell for cell, _ in unheld([PARENT, CHILD], tmp_path)] == [PARENT, CHILD]
+
+
 def test_where_only_what_starts_from_a_held_cell_is_left_it_waits_for_that_one(tmp_path):
     with checkpoint.lock((tmp_path / PARENT.path).with_suffix("")):
         trained = []
