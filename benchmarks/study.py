@@ -1,9 +1,9 @@
 """Which difference of protocol explains a distance to the paper: GS, LeNet on MNIST, by several recipes.
 
-    python benchmarks/study.py [--json FILE]   also writes authors-code.json and finetuning.json beside FILE
+    python benchmarks/study.py [--json FILE]   also writes authors-code, baselines and finetuning.json beside FILE
 
-Reads the tables and records of results/reference, results/study and results/longer, and trains nothing. Accuracies are
-percent, means over n seeds, with half of the 95 % t-interval at the epoch of best validation accuracy. `change` is the
+Reads the tables and records of results/reference and of the runs beside it, and trains nothing. Accuracies are percent,
+means over n seeds, with half of the 95 % t-interval at the epoch of best validation accuracy. `change` is the
 difference from the authors' recipe seed by seed, which removes what a seed's options and order of images have in
 common: its mean with its 95 % t-interval. The test set is read at each new best of validation; the highest reading is
 what choosing the epoch by the test set would at least have found.
@@ -83,12 +83,40 @@ def authors_code() -> list[dict[str, Any]]:
     ]
 
 
+def baselines() -> list[dict[str, Any]]:
+    """Learned weights at each learning rate; that of the highest mean validation accuracy is the tuned baseline."""
+    shown = pd.concat([read(RESULTS / run).cells for run in ("reference", "baselines")])
+    cells = shown.query(
+        "dataset == 'mnist' and architecture == 'lenet' and selection == 'learned' and status == 'done'"
+    )
+    cells = cells[cells["recipe"].ne("paper")]
+    rates = {recipe: str(recipe).removeprefix("learned-rate-") for recipe in cells["recipe"].unique()}
+    rates |= {"authors-code": "0.01"}
+    validation = summary(cells, ["recipe"], "validation_accuracy").set_index("recipe")["mean"]
+    last = summary(cells, ["recipe"], "test_accuracy_last").set_index("recipe")
+    return sorted(
+        (
+            {
+                "learning_rate": rates[row["recipe"]],
+                "epochs": row["epochs"],
+                "n": row["n"],
+                "validation_accuracy": str(Number(validation[row["recipe"]])),
+                "test_accuracy": str(Number(row["mean"], row["half"])),
+                "at_the_last_epoch": str(Number(*last.loc[row["recipe"], ["mean", "half"]])),
+                "tuned": "tuned" if row["recipe"] == validation.idxmax() else "",
+            }
+            for row in summary(cells, ["recipe"]).to_dict("records")
+        ),
+        key=lambda row: row["learning_rate"],
+    )
+
+
 def finetuning() -> list[dict[str, Any]]:
-    """Greedy selection, and what becomes of it: selected for longer, finetuned to where learning ends, and finetuned as
-    the authors' defaults have it. `cost` is the epochs of selection and finetuning over learned's; `from_learned` is
-    the difference from learned weights, seed by seed."""
-    shown = pd.concat([read(RESULTS / run).cells for run in ("reference", "study", "longer")])
-    recipes = ("authors-code", "study-epochs", "study-finetune")
+    """Greedy selection, and what becomes of it: selected for longer, and finetuned to where learning ends. `cost` is
+    the epochs of selection and finetuning over learned's; `from_learned` is the difference from learned weights, seed
+    by seed."""
+    shown = pd.concat([read(RESULTS / run).cells for run in ("reference", "study")])
+    recipes = ("authors-code", "study-epochs")
     cells = shown[shown["recipe"].isin(recipes)].query("dataset == 'mnist' and architecture == 'lenet'")
     cells = cells[cells["status"] == "done"]
     learned = cells.query("selection == 'learned'").set_index("seed")
@@ -135,7 +163,7 @@ def main() -> None:
         table.add_row(*map(str, row.values()))
     Console(width=max(140, Console().width)).print(table)
     if chosen.json:
-        beside = {"authors-code.json": authors_code(), "finetuning.json": finetuning()}
+        beside = {"authors-code.json": authors_code(), "baselines.json": baselines(), "finetuning.json": finetuning()}
         for name, content in {chosen.json.name: lines, **beside}.items():
             chosen.json.with_name(name).write_text(
                 json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"

@@ -21,6 +21,10 @@ def test_the_table_of_the_authors_code_is_what_its_epochs_and_the_committed_reco
     assert json.loads((ROOT / "benchmarks" / "authors-code.json").read_text()) == study.authors_code()
 
 
+def test_the_table_of_baselines_is_what_the_committed_records_say():
+    assert json.loads((ROOT / "benchmarks" / "baselines.json").read_text()) == study.baselines()
+
+
 def test_the_table_of_finetuning_is_what_the_committed_records_say():
     assert json.loads((ROOT / "benchmarks" / "finetuning.json").read_text()) == study.finetuning()
 
