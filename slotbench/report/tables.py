@@ -370,7 +370,7 @@ def _baselines(done: pd.DataFrame, shown: pd.DataFrame) -> list[str]:
     for network, rows in done.groupby(NETWORK, sort=False):
         greedy = rows.loc[rows["selection"].eq("greedy") & rows["k"].eq(EIGHT), "test_accuracy"].mean()
         learned = rows.loc[rows["selection"].eq("learned"), "test_accuracy"].mean()
-        baseline = summary(tuned[(tuned[NETWORK] == network).all(axis=1)], ["recipe"])
+        baseline = summary(tuned.merge(rows[NETWORK].drop_duplicates(), on=NETWORK), ["recipe"])
         for row in baseline.to_dict("records"):
             text = f"{names.network(*network)}: {names.method('greedy', EIGHT)} is "
             text += f"{Number(greedy - learned, signed=True)} from learned weights by the recipe, and "
