@@ -305,7 +305,7 @@ def vouch(plan: Plan, data_dir: Path, progress: Callable[[str], None]) -> Attest
     if dirty:
         raise InputError("vouch: code or recipes differ from their commit; commit first, so that others can see them")
     made = {cell: records.read(path).provenance for cell in plan.run.cells() if (path := plan.record(cell)).exists()}
-    here = {cell: one for cell, one in made.items() if on_a_gpu(one.numerics) == torch.cuda.is_available()}
+    here = {cell: origin for cell, origin in made.items() if on_a_gpu(origin.numerics) == torch.cuda.is_available()}
     trials = sample({cell: plan.record(cell) for cell in here})
     if not trials:
         raise InputError(f"run '{plan.run.run}': has no records to vouch for on this machine")
@@ -322,8 +322,8 @@ def vouch(plan: Plan, data_dir: Path, progress: Callable[[str], None]) -> Attest
             processes.shutdown(wait=False, cancel_futures=True)
             raise
     pairs = {
-        (summary(deciding(one.fingerprint, one.numerics)), summary(deciding(fingerprint(cell), one.numerics)))
-        for cell, one in here.items()
+        (summary(deciding(origin.fingerprint, origin.numerics)), summary(deciding(fingerprint(cell), origin.numerics)))
+        for cell, origin in here.items()
     }
     return Attestation(
         equal=tuple(sorted(pairs)),
