@@ -68,22 +68,25 @@ def lock(path: Path, purpose: str) -> Iterator[bool]:
     if path in _claimed:
         yield False
         return
-    with ExitStack() as files, _named(path):
-        held, named, mine = _take(path, files)
-        if not mine:
-            print(f"slotbench: waiting for {_holder_in(path)}, which {purpose}", file=sys.stderr, flush=True)
-            fcntl.flock(held, fcntl.LOCK_EX)
-        _name(named)
+    with ExitStack() as files:
+        with _about(path):
+            held, own, mine = _take(path, files)
+            if not mine:
+                print(f"slotbench: waiting for {_holder_in(path)}, which {purpose}", file=sys.stderr, flush=True)
+                fcntl.flock(held, fcntl.LOCK_EX)
+            _write_holder(own)
         yield not mine
 
 
 @contextmanager
 def claim(path: Path) -> Iterator[bool]:
     """Holds the lock at `path` if no other process does, for what this process does next; false if one does."""
-    with ExitStack() as files, _named(path):
-        _, named, mine = _take(path, files)
+    with ExitStack() as files:
+        with _about(path):
+            _, own, mine = _take(path, files)
+            if mine:
+                _write_holder(own)
         if mine:
-            _name(named)
             _claimed.add(path)
             files.callback(_claimed.discard, path)
         yield mine
@@ -94,8 +97,8 @@ _claimed: set[Path] = set()
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Errors of the system say which file they are about."""
+def _about(path: Path) -> Iterator[None]:
+    """Errors of the system in taking the lock at `path` name its file; those of what is done under it do not."""
     try:
         yield
     except OSError as error:
@@ -103,8 +106,8 @@ def _named(path: Path) -> Iterator[None]:
         raise
 
 
-def _name(file: int | None) -> None:
-    """Writes into a lock's file who holds it."""
+def _write_holder(file: int | None) -> None:
+    """Writes into a lock's file that this process holds it, if there is a file that it may write."""
     if file is not None:
         os.ftruncate(file, 0)
         os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)

@@ -1,5 +1,6 @@
 """Locks between real processes, and on a file system that has none: a library of the test's own takes flock away."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -113,3 +114,19 @@ def test_a_lock_that_another_user_left_unwritable_is_still_a_lock(tmp_path):
     path.chmod(0o444)
     with locking.lock(path, "does the same") as waited:
         assert waited is False
+
+
+@pytest.mark.parametrize(
+    "hold", [lambda path: locking.lock(path, "does the same"), locking.claim], ids=["lock", "claim"]
+)
+def test_an_error_of_what_is_done_under_a_lock_is_not_told_of_the_lock(hold, tmp_path):
+    with pytest.raises(OSError, match="No space left") as told, hold(tmp_path / "lock"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert told.value.filename is None
+
+
+def test_an_error_of_taking_a_lock_names_its_file(tmp_path):
+    (tmp_path / "lock").mkdir()
+    for hold in (locking.lock(tmp_path / "lock", "does the same"), locking.claim(tmp_path / "lock")):
+        with pytest.raises((OSError, locking.InputError), match="lock"), hold:
+            pass

@@ -50,8 +50,8 @@ def minutes(cell: Cell) -> int:
     """Minutes of one core for a small network such as LeNet, of a GPU for the others.
 
     Measured on a core, LeNet on MNIST: 0.5 s an epoch alone and 1.8 s beside other programs, all included; 1.7 s of
-    probabilistic sampling at K = 8, which passes over all options in every step. An old GPU is
-    assumed: an H100 takes a second for an epoch of CONV-6 beside three other cells.
+    probabilistic sampling at K = 8, which passes over all options in every step. An old GPU is assumed: an H100 takes a
+    second for an epoch of CONV-6 in bfloat16 beside three other cells.
     """
     size = ARCHITECTURES[cell.architecture]
     flops, options = (4e10, 3e8) if size.flops < SMALL else (2e12, 1e10)  # a second

@@ -304,13 +304,14 @@ def vouch(plan: Plan, data_dir: Path, progress: Callable[[str], None]) -> Attest
     commit, dirty = provenance.commit()
     if dirty:
         raise InputError("vouch: code or recipes differ from their commit; commit first, so that others can see them")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     made = {cell: records.read(path).provenance for cell in plan.run.cells() if (path := plan.record(cell)).exists()}
-    here = {cell: origin for cell, origin in made.items() if on_a_gpu(origin.numerics) == torch.cuda.is_available()}
+    here = {cell: origin for cell, origin in made.items() if on_a_gpu(origin.numerics) == (device.type == "cuda")}
     trials = sample({cell: plan.record(cell) for cell in here})
     if not trials:
         raise InputError(f"run '{plan.run.run}': has no records to vouch for on this machine")
     if others := len(made) - len(here):
-        progress(f"not vouched for: {others} cells trained {'without' if torch.cuda.is_available() else 'on'} a GPU")
+        progress(f"not vouched for: {others} cells trained {'without' if device.type == 'cuda' else 'on'} a GPU")
     replayed = []
     with pool(recipes.of(trial.cell).threads for trial in trials) as processes:
         waiting = [processes.submit(try_again, trial, plan.record(trial.cell), data_dir) for trial in trials]
@@ -329,8 +330,8 @@ def vouch(plan: Plan, data_dir: Path, progress: Callable[[str], None]) -> Attest
         equal=tuple(sorted(pairs)),
         replayed=tuple(sorted(replayed, key=lambda trial: trial.cell)),
         commit=commit,
-        device=device_name(torch.device("cpu")),
-        numerics=numerics(torch.device("cpu")),
+        device=device_name(device),
+        numerics=numerics(device),
         versions=provenance.versions(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )

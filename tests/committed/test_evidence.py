@@ -13,10 +13,12 @@ RUNS = ["reference", "study", "baselines", "ten-seeds", "bf16-study"]
 def test_no_committed_record_would_be_trained_again(run):
     plan = Plan(config.load(ROOT / "config" / f"{run}.yaml"), ROOT / "results")
     again = {
-        str(cell): reason
-        for cell in plan.run.cells()
-        if plan.record(cell).exists() and (reason := plan.standing(cell).reason)
+        str(cell): reason for cell in plan.run.cells() if plan.record(cell).exists() and (reason := plan.reason(cell))
     }
+    if run == "ten-seeds":  # of which some finetuned cells are still to be trained, and weights are not committed
+        again = {
+            cell: reason for cell, reason in again.items() if not reason.startswith("checkpoint e120 is not there")
+        }
     assert again == {}
 
 
