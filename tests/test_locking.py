@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from slotbench import locking
+from slotbench.errors import InputError
 
 HOLD = """
 import sys
@@ -128,5 +129,5 @@ def test_an_error_of_what_is_done_under_a_lock_is_not_told_of_the_lock(hold, tmp
 def test_an_error_of_taking_a_lock_names_its_file(tmp_path):
     (tmp_path / "lock").mkdir()
     for hold in (locking.lock(tmp_path / "lock", "does the same"), locking.claim(tmp_path / "lock")):
-        with pytest.raises((OSError, locking.InputError), match="lock"), hold:
+        with pytest.raises((OSError, InputError), match="lock"), hold:
             pass
