@@ -2,6 +2,8 @@
 
     python benchmarks/step_cost.py [--architecture lenet --k 2 8 --threads 1 --precision float32 bf16 --json FILE]
 
+On as many threads as a cell of that network trains on by the recipes, unless told otherwise.
+
 All contenders of a network train in one process, in turns, on the same random images; a figure is the median over
 the turns. They take the passes that training takes: channels-last convolutions, the recipe's precision, on a GPU one
 graph and Triton's step. "plain" is torch.optim.SGD on the same network; "textbook" is tests/support/oracle.py in
@@ -257,10 +259,12 @@ def measure(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--architecture", nargs="+", default=["lenet", "conv6", "vgg19"], choices=list(ARCHITECTURES))
+    parser.add_argument(
+        "--architecture", nargs="+", default=["lenet", "conv2", "conv6", "vgg19"], choices=list(ARCHITECTURES)
+    )
     parser.add_argument("--k", nargs="+", type=int, default=[2, 8, 64, 128])
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, help="1 for LeNet, 2 for the others unless given")
     parser.add_argument("--precision", nargs="+", default=["float32"], choices=["float32", "tf32", "bf16"])
     parser.add_argument("--padding", nargs=3, type=int, default=[1, 1, 1], help="of CONV-N; the authors' is 0 0 1")
     parser.add_argument("--seconds", type=float, default=60.0, help="of turns, for each architecture")
@@ -268,13 +272,13 @@ def main() -> None:
     chosen = parser.parse_args()
     rows = []
     for precision in chosen.precision:
-        device = prepare(chosen.threads, precision)
         for architecture in chosen.architecture:
+            device = prepare(chosen.threads or (1 if architecture == "lenet" else 2), precision)
             ks = chosen.k if architecture == "lenet" else [k for k in chosen.k if k in (8, 64)] or chosen.k[:1]
             rows += measure(architecture, ks, chosen.batch, device, chosen.seconds, precision, chosen.padding)
-    columns = ["architecture", "precision", "selection", "path", "k", "ms_per_step", "floor_ms", "ratio_to_plain",
-               "ratio_to_textbook", "bytes_per_connection"]  # fmt: skip
-    table = Table(*columns, title=f"{device_name(device)}, {chosen.threads} threads, batch {chosen.batch}")
+    columns = ["architecture", "threads", "precision", "selection", "path", "k", "ms_per_step", "floor_ms",
+               "ratio_to_plain", "ratio_to_textbook", "bytes_per_connection"]  # fmt: skip
+    table = Table(*columns, title=f"{device_name(device)}, batch {chosen.batch}")
     for row in rows:
         table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
     Console(width=max(140, Console().width)).print(table)  # a line a row, in a file too

@@ -12,7 +12,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -44,8 +44,16 @@ def cells() -> pd.DataFrame:
                 "accuracy": 100 * results["test_accuracy"],
                 "last": 100 * results["test_accuracy_last"],
                 "validation": 100 * results["validation_accuracy"],
+                "train": 100 * results["train_accuracy"],
+                "changed": (results["curves"]["changed"] or [math.nan])[-1],
+                "connections": results["connections"],
+                "device": record["provenance"]["device"],
+                "peak": costs["peak_bytes"],
                 "state": costs["state_bytes"],
+                "levels": mean_of_connections(layers, lambda layer: np.dot(layer["levels"], count(layer["levels"]))),
+                "bits": mean_of_connections(layers, lambda layer: layer["bits_of_move"]),
                 "epochs": results["epochs"],
+                "best": results["best_epoch"],
                 "start": results["start_epoch"],
                 "flops_an_epoch": results["flops_per_epoch"],
                 "magnitude": min(
@@ -54,6 +62,18 @@ def cells() -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def count(shares: list[float]) -> np.ndarray:
+    """1, 2, …: how many levels those have of whose share each is."""
+    return np.arange(1, len(shares) + 1)
+
+
+def mean_of_connections(layers: list[dict], value: Callable[[dict], float]) -> float:
+    """The mean of `value` over all connections of the layers; NaN without any."""
+    if not layers:
+        return math.nan
+    return float(np.average([value(layer) for layer in layers], weights=[layer["connections"] for layer in layers]))
 
 
 def on_show(frame: pd.DataFrame) -> pd.DataFrame:
@@ -294,6 +314,17 @@ def by_statement() -> dict[str, dict]:
     return {" ".join(claim["statement"].split()): claim for claim in claims.values()}
 
 
+def margin_of(claim: dict, frame: pd.DataFrame) -> float:
+    """What a claim is held to for LeNet."""
+    margin = claim.get("margin", 0)
+    if claim["quantity"] == "accuracy":
+        values = pd.read_csv(PACKAGE / "results" / "published.csv").set_index(["figure", "arch", "k"])
+        margin += values.loc[(claim["published"], "lenet-300-100", claim["first"]["k"]), "test_accuracy_pct"]
+    if claim["quantity"] == "spread":
+        margin = max(margin, claim["times"] * group_of(frame, claim["second"], "accuracy").std().max())
+    return margin
+
+
 def verdict_of(claim: dict, frame: pd.DataFrame) -> str:
     """What becomes of a claim for LeNet, whose planned cells are all done."""
     measured = interval(claim, frame)
@@ -302,12 +333,7 @@ def verdict_of(claim: dict, frame: pd.DataFrame) -> str:
     n, _, low, high = measured
     if n < (1 if claim["quantity"] in ("memory", "magnitude") else 3):
         return "open, cells missing"
-    margin = claim.get("margin", 0)
-    if claim["quantity"] == "accuracy":
-        values = pd.read_csv(PACKAGE / "results" / "published.csv").set_index(["figure", "arch", "k"])
-        margin += values.loc[(claim["published"], "lenet-300-100", claim["first"]["k"]), "test_accuracy_pct"]
-    if claim["quantity"] == "spread":
-        margin = max(margin, claim["times"] * group_of(frame, claim["second"], "accuracy").std().max())
+    margin = margin_of(claim, frame)
     low, high, margin = (-high, -low, -margin) if claim.get("side") == "below" else (low, high, margin)
     return "reproduced" if low >= margin - 1e-9 else "not reproduced" if high < margin - 1e-9 else "too close to call"
 

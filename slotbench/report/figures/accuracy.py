@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 
 from slotbench.report import names
 from slotbench.report.figures.parts import (
+    BASELINES,
     Label,
     draw_labels,
+    draw_over_k,
     draw_points,
     draw_published,
     first_network,
@@ -25,12 +27,13 @@ from slotbench.report.figures.parts import (
     selected_by,
     signed,
     with_all,
+    with_tuned,
 )
 from slotbench.report.figures.registry import figure
 from slotbench.report.figures.style import GREY, LINES, RANDOM, escape, look
 from slotbench.report.figures.switches import switch
 from slotbench.results import published
-from slotbench.results.table import NETWORK, between, summary
+from slotbench.results.table import NETWORK, Collected, between, stopped_at, summary
 from slotbench.selection import SELECTIONS
 
 PAPER = "Grey diamonds and dashes: published, where the paper has a value."
@@ -42,19 +45,23 @@ ELSEWHERE = ("greedy-shared-layer", "greedy-shared-network", "probabilistic")
 
 
 def _main(cells: pd.DataFrame) -> pd.DataFrame:
-    """Greedy cells and those of rules beyond the paper's, over K, and learned of the same networks."""
+    """Greedy cells and those of rules beyond the paper's, over K, and both baselines of the same networks."""
     rules = [name for name, entry in SELECTIONS.items() if entry.has_options and name not in ELSEWHERE]
-    return with_all(selected_by(cells, [*rules, "learned"]), ["greedy"])
+    return with_tuned(with_all(selected_by(cells, [*rules, "learned"]), ["greedy"]), cells)
 
 
 def _over_k_finding(done: pd.DataFrame) -> str:
     network, rows = first_network(done)
     greedy = rows[rows["selection"] == "greedy"].groupby("k")["test_accuracy"].mean()
-    learned = mean_of(rows, selection="learned")
+    learned, tuned = (mean_of(rows[rows["selection"] == "learned"], decides=by_recipe) for by_recipe in (True, False))
     k = 8 if 8 in greedy.index else greedy.index[-1]
     text = f"{network}: greedy selection reaches {greedy.loc[k]:.2f} % at K = {k}"
     theirs = mean_of(same_network(published.authors_code(), rows), k=k, selection="greedy")
-    for other, words in ((learned, "learned weights"), (theirs, "what the authors' own code gives here")):
+    for other, words in (
+        (learned, "learned weights"),
+        (tuned, "learned weights at a tuned rate"),
+        (theirs, "what the authors' own code gives here"),
+    ):
         text += "" if np.isnan(other) else f", {signed(greedy.loc[k] - other)} from {words}"
     return text
 
@@ -62,8 +69,8 @@ def _over_k_finding(done: pd.DataFrame) -> str:
 @figure(
     "accuracy-over-k",
     "Accuracy over the number of options",
-    shows="Selection over K, beside learned weights (line and band). The line of a rule breaks where the recipe's "
-    f"learning rate changes. {PAPER} {THEIRS}",
+    shows=f"Selection over K. {BASELINES} The line of a rule breaks where the recipe's learning rate changes. {PAPER} "
+    f"{THEIRS}",
     needs="greedy cells at K ≥ 2",
     rows=_main,
     finding=_over_k_finding,
@@ -72,6 +79,26 @@ def accuracy_over_k(done: pd.DataFrame, abreast: int) -> Figure:
     """The paper's main figure: how many options it takes to match learned weights."""
     rules = [name for name in SELECTIONS if name != "learned" and name in set(done["selection"])]
     return over_k(done, rules, abreast, authors_code=True)
+
+
+def _beside(cells: pd.DataFrame) -> pd.DataFrame:
+    """Probabilistic cells over K, greedy ones at the same K, and both baselines of the same networks."""
+    rows = with_all(selected_by(cells, ["greedy", "probabilistic", "learned"]), ["greedy", "probabilistic"])
+    compared = rows.loc[rows["selection"] == "probabilistic", [*NETWORK, "k"]].drop_duplicates()
+    own = rows[rows["selection"] != "learned"].merge(compared, on=[*NETWORK, "k"])
+    return with_tuned(pd.concat([own, rows[rows["selection"] == "learned"]]), cells)
+
+
+def _stopped(collected: Collected, done: pd.DataFrame) -> pd.DataFrame:
+    """The probabilistic cells of `done` as if training had ended after the epochs that greedy selection has there."""
+    probabilistic = done[done["selection"] == "probabilistic"]
+    early = [done[:0]]
+    for _, greedy in done[done["selection"] == "greedy"].groupby(NETWORK):
+        epochs = int(greedy["epochs"].max())
+        longer = same_network(probabilistic[probabilistic["epochs"] > epochs], greedy)
+        stopped = stopped_at(collected, epochs)
+        early.append(stopped[stopped["record"].isin(longer["record"])])
+    return pd.concat(early).assign(stopped=True)
 
 
 def _beside_finding(done: pd.DataFrame) -> str:
@@ -84,18 +111,29 @@ def _beside_finding(done: pd.DataFrame) -> str:
 @figure(
     "greedy-vs-probabilistic",
     "Greedy selection beside probabilistic sampling",
-    shows="Greedy selection and probabilistic sampling over K, beside learned weights (line and band); the two stand "
-    "slightly apart at each K so that both can be seen. By the recipe, probabilistic sampling trains longer: the "
-    f"epochs are in the table of accuracies. {PAPER}",
+    shows="Greedy selection and probabilistic sampling over K; they stand slightly apart at each K so that all can be "
+    "seen. By the recipe, probabilistic sampling trains longer; dotted, it is stopped after as many epochs as greedy "
+    f"selection has. {BASELINES} {PAPER}",
     needs="greedy and probabilistic cells at K ≥ 2",
-    rows=lambda cells: with_all(
-        selected_by(cells, ["greedy", "probabilistic", "learned"]), ["greedy", "probabilistic"]
-    ),
+    rows=_beside,
+    also=_stopped,
     finding=_beside_finding,
 )
 def greedy_vs_probabilistic(done: pd.DataFrame, abreast: int) -> Figure:
-    """The paper's comparison of its two selection rules."""
-    return over_k(done, ["greedy", "probabilistic"], abreast)
+    """The paper's comparison of its two selection rules, at the recipe's epochs and at equal ones."""
+    stopped = done["stopped"].notna()
+    picture, panels = panels_of(done[~stopped & done["selection"].eq("probabilistic")], NETWORK, abreast)
+    own = look("probabilistic")
+    for ax, rows in panels:
+        labels: list[Label] = []
+        early = same_network(done[stopped], rows)
+        if not early.empty:
+            means = summary(early, ["k"])
+            with switch(ax, own.label):
+                ax.plot(means["k"], means["mean"], ":", color=own.colour, zorder=2)
+            labels.append((means["mean"].iloc[-1], f"{own.label}, {between(early['epochs'])} epochs", own.colour))
+        draw_over_k(ax, same_network(done[~stopped], rows), ["greedy", "probabilistic"], drawn=labels)
+    return picture
 
 
 def _one_and_two(cells: pd.DataFrame) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -13,12 +15,14 @@ from slotbench.report.figures.parts import (
     over_k,
     panels_of,
     selected_by,
+    tuned_of,
     with_all,
+    with_tuned,
 )
 from slotbench.report.figures.registry import figure
-from slotbench.report.figures.style import look
+from slotbench.report.figures.style import TUNED, Look, look
 from slotbench.report.figures.switches import switch
-from slotbench.results.table import NETWORK, summary
+from slotbench.results.table import NETWORK
 from slotbench.selection import SELECTIONS
 
 SHARED = ["greedy-shared-layer", "greedy-shared-network"]
@@ -65,22 +69,31 @@ def sharing(done: pd.DataFrame, abreast: int) -> Figure:
 def _comparators(cells: pd.DataFrame) -> pd.DataFrame:
     """At K = 8, or without K: all rules but those that share, where there is one that is not of the paper's figures."""
     eight = cells["k"].eq(8) | ~cells["selection"].map(lambda name: SELECTIONS[name].has_options)
-    cells = cells[
+    own = cells[
         cells["decides"]
         & cells["finetune"].eq("none")
         & eight
         & ~cells["dataset"].str.endswith(RANDOM_LABELS)
         & ~cells["selection"].isin([*SHARED, "probabilistic"])
     ]
-    other = cells.groupby(NETWORK)["selection"].transform(lambda rules: bool(set(rules) - {"greedy", "learned"}))
-    return cells[other.astype(bool)]
+    other = own.groupby(NETWORK)["selection"].transform(lambda rules: bool(set(rules) - {"greedy", "learned"}))
+    return with_tuned(own[other.astype(bool)], cells)
+
+
+def _ways(rows: pd.DataFrame) -> Iterator[tuple[Look, pd.DataFrame]]:
+    """How each way to a network looks, and its cells: the rules in their order, learned weights at either rate."""
+    for name in SELECTIONS:
+        own = rows[rows["decides"] & (rows["selection"] == name)]
+        if not own.empty:
+            yield look(name), own
+        if name == "learned" and not (tuned := tuned_of(rows)).empty:
+            yield TUNED, tuned
 
 
 def _comparators_finding(done: pd.DataFrame) -> str:
     network, rows = first_network(done)
-    means = summary(rows, ["selection"]).set_index("selection")["mean"].sort_values(ascending=False)
-    order = ", ".join(f"{look(str(name)).label} {mean:.2f}" for name, mean in means.items())
-    return f"{network}: {order} %"
+    means = sorted(((mean_of(cells), own.label) for own, cells in _ways(rows)), reverse=True)
+    return f"{network}: {'; '.join(f'{label} {mean:.2f}' for mean, label in means)} %"
 
 
 @figure(
@@ -88,7 +101,7 @@ def _comparators_finding(done: pd.DataFrame) -> str:
     "Beside other ways to a network",
     shows="Greedy selection at K = 8, and the other ways to a network: subnetworks of random weights (as their "
     "authors train them, untuned here), learned weights pruned and learned again (lottery ticket), and "
-    "learned weights.",
+    "learned weights, at the recipe's learning rate and at a tuned one, where it was trained.",
     needs="greedy cells at K = 8, and one of edge-popup, supermask and lottery ticket",
     rows=_comparators,
     finding=_comparators_finding,
@@ -97,17 +110,17 @@ def comparators(done: pd.DataFrame, abreast: int) -> Figure:
     """The paper's table of other methods."""
     picture, panels = panels_of(done, NETWORK, abreast)
     for ax, rows in panels:
-        own = [name for name in SELECTIONS if name in set(rows["selection"])]
-        for place, name in enumerate(own):
-            means = draw_points(ax, rows[rows["selection"] == name].assign(place=place), look(name), x="place", line="")
-            with switch(ax, look(name).label):
+        ways = list(_ways(rows))
+        for place, (own, cells) in enumerate(ways):
+            means = draw_points(ax, cells.assign(place=place), own, x="place", line="")
+            with switch(ax, own.label):
                 ax.annotate(
                     f"{means['mean'].iloc[0]:.2f}", (place, means["mean"].iloc[0]), xytext=(6, 0),
-                    textcoords="offset points", va="center", fontsize=7, color=look(name).colour,
+                    textcoords="offset points", va="center", fontsize=7, color=own.colour,
                 )  # fmt: skip
-        ax.set_xticks(range(len(own)), [look(name).label.replace("-", "-\n").replace(" ", "\n") for name in own])
+        ax.set_xticks(range(len(ways)), [own.label.replace("-", "-\n").replace(" ", "\n") for own, _ in ways])
         ax.tick_params(axis="x", labelsize=6.5)
-        ax.set_xlim(-0.4, len(own) - 0.2)
+        ax.set_xlim(-0.4, len(ways) - 0.2)
         ax.set_ylim(top=min(ax.get_ylim()[1], 100))
         ax.set_xlabel("")
     return picture

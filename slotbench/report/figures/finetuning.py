@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from slotbench.report.figures.parts import (
+    BASELINES,
     Label,
     draw_labels,
     draw_points,
@@ -21,6 +22,7 @@ from slotbench.report.figures.parts import (
     panels_of,
     same_network,
     signed,
+    with_tuned,
 )
 from slotbench.report.figures.registry import figure
 from slotbench.report.figures.style import FINETUNED, LINES, look
@@ -28,20 +30,20 @@ from slotbench.results.table import NETWORK
 
 
 def _finetuned(cells: pd.DataFrame) -> pd.DataFrame:
-    """Finetuned cells of the deciding recipe, the cells they start from, and learned of the same networks."""
-    cells = cells[cells["decides"]]
-    tuned = cells[cells["finetune"] != "none"]
-    parents = cells.merge(tuned[[*NETWORK, "selection", "k", "seed"]].drop_duplicates())
-    learned = cells[cells["selection"] == "learned"].merge(tuned[NETWORK].drop_duplicates())
-    return pd.concat([parents, learned])
+    """Finetuned cells of the deciding recipe, the cells they start from, and both baselines of the same networks."""
+    own = cells[cells["decides"]]
+    finetuned = own[own["finetune"] != "none"]
+    parents = own.merge(finetuned[[*NETWORK, "selection", "k", "seed"]].drop_duplicates())
+    learned = own[own["selection"] == "learned"].merge(finetuned[NETWORK].drop_duplicates())
+    return with_tuned(pd.concat([parents, learned]), cells)
 
 
 def _finding(done: pd.DataFrame) -> str:
     network, rows = first_network(done)
-    tuned, plain = rows[rows["finetune"] != "none"], rows[rows["finetune"] == "none"]
-    k = 8 if 8 in set(tuned["k"]) else tuned["k"].iloc[0]
-    gain = mean_of(tuned, k=k) - mean_of(plain, k=k)
-    beyond = mean_of(tuned, k=k) - mean_of(plain, selection="learned")
+    finetuned, plain = rows[rows["finetune"] != "none"], rows[rows["finetune"] == "none"]
+    k = 8 if 8 in set(finetuned["k"]) else finetuned["k"].iloc[0]
+    gain = mean_of(finetuned, k=k) - mean_of(plain, k=k)
+    beyond = mean_of(finetuned, k=k) - mean_of(plain, selection="learned", decides=True)
     text = f"{network}: finetuning adds {signed(gain)} points at K = {k}"
     return text + ("" if np.isnan(beyond) else f", and ends {signed(beyond)} from learned weights")
 
@@ -50,7 +52,7 @@ def _finding(done: pd.DataFrame) -> str:
     "finetuning",
     "Finetuning the selected network",
     shows="The selected network, and the same after ordinary training from its checkpoint (e100: of epoch 100), over "
-    "K, beside weights learned from scratch (line and band).",
+    f"K. {BASELINES}",
     needs="finetuned cells and the cells that they start from",
     rows=_finetuned,
     finding=_finding,

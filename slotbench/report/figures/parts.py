@@ -18,10 +18,16 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from scipy import optimize
 
 from slotbench.report import names
-from slotbench.report.figures.style import GREY, INK, PANEL, Look, escape, look
+from slotbench.report.figures.style import GREY, INK, PANEL, TUNED, Look, escape, look
 from slotbench.report.figures.switches import belong_by_name, switch
 from slotbench.results import published
 from slotbench.results.table import NETWORK, between, summary
+
+BASELINES = (
+    "Horizontal lines and bands: learned weights at the recipe's learning rate (solid), by which claims are decided, "
+    "and at a tuned one (dash-dotted), where it was trained."
+)
+"""What `learned_line` draws, for captions."""
 
 RANDOM_LABELS = "-random-labels"
 """How the name of a dataset ends whose test accuracy is no result."""
@@ -58,6 +64,16 @@ def with_all(cells: pd.DataFrame, selections: Sequence[str]) -> pd.DataFrame:
     return cells[
         cells.groupby(NETWORK)["selection"].transform(lambda rules: set(selections) <= set(rules)).astype(bool)
     ]
+
+
+def with_tuned(rows: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """`rows`, and among `cells` the tuned baseline of their networks, where it is not the deciding recipe's own."""
+    return pd.concat([rows, tuned_of(cells).merge(rows[NETWORK].drop_duplicates(), on=NETWORK)])
+
+
+def tuned_of(cells: pd.DataFrame) -> pd.DataFrame:
+    """The tuned baseline among `cells`, where it is not the deciding recipe's own."""
+    return cells[cells["tuned"] & ~cells["decides"]]
 
 
 def same_network(cells: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -189,15 +205,19 @@ def published_for(rows: pd.DataFrame, selection: str) -> pd.DataFrame:
 
 
 def learned_line(ax: Axes, rows: pd.DataFrame) -> list[Label]:
-    """Learned weights among `rows` as a horizontal line and band (mean and interval), and their label."""
-    learned = look("learned")
-    means = summary(rows[rows["selection"] == "learned"], ["selection"])
-    for mean, half in means[["mean", "half"]].itertuples(index=False):
-        with switch(ax, learned.label):
-            ax.axhline(mean, color=learned.colour, linewidth=1.2, zorder=2)
-            if not np.isnan(half):
-                ax.axhspan(mean - half, mean + half, color=learned.colour, alpha=0.18, linewidth=0, zorder=0)
-    return [(mean, f"learned, {n_of(means)}", learned.colour) for mean in means["mean"]]
+    """Learned weights among `rows`, the recipe's and tuned ones, each as a horizontal line and band (mean and
+    interval), and their labels."""
+    labels: list[Label] = []
+    learned = rows[rows["selection"] == "learned"]
+    for baseline, own, line in ((learned[learned["decides"]], look("learned"), "-"), (tuned_of(rows), TUNED, "-.")):
+        means = summary(baseline, ["selection"])
+        for mean, half in means[["mean", "half"]].itertuples(index=False):
+            with switch(ax, own.label):
+                ax.axhline(mean, color=own.colour, linewidth=1.2, linestyle=line, zorder=2)
+                if not np.isnan(half):
+                    ax.axhspan(mean - half, mean + half, color=own.colour, alpha=0.18, linewidth=0, zorder=0)
+            labels.append((mean, f"{own.label}, {n_of(means)}", own.colour))
+    return labels
 
 
 def published_learned(ax: Axes, rows: pd.DataFrame) -> list[Label]:
@@ -280,10 +300,16 @@ def over_k(
 
 
 def draw_over_k(
-    ax: Axes, network: pd.DataFrame, selections: Sequence[str], *, beside: bool = True, authors_code: bool = False
+    ax: Axes,
+    network: pd.DataFrame,
+    selections: Sequence[str],
+    *,
+    beside: bool = True,
+    authors_code: bool = False,
+    drawn: Sequence[Label] = (),
 ) -> None:
-    """One panel of `over_k`, of the cells of one network."""
-    labels: list[Label] = []
+    """One panel of `over_k`, of the cells of one network; `drawn` are the labels of what `ax` has already."""
+    labels = list(drawn)
     rows = network[network["selection"].isin(selections)]
     ks = list(rows["k"])
     present = [selection for selection in selections if selection in set(rows["selection"])]

@@ -71,6 +71,8 @@ class Entry:
     unit: str = " %"
     drawn: str = "Points are means over seeds of {points}."
     """what is drawn of the cells, in a sentence; empty if `shows` says it"""
+    also: Callable[[Collected, pd.DataFrame], pd.DataFrame] | None = None
+    """the run's tables and the cells that are drawn → rows that are drawn beside these and do not count as cells"""
     counted: bool = True
     """whether it is drawn from trained cells at all"""
 
@@ -81,6 +83,8 @@ class Entry:
     def drawn_rows(self, collected: Collected) -> pd.DataFrame:
         """What `draw` is given."""
         done = self.done(collected.shown)
+        if self.also is not None and not done.empty:
+            return pd.concat([done, self.also(collected, done)])
         if self.of == "cells":
             return done
         return done.drop(columns="changed").merge(getattr(collected, self.of), on="record", suffixes=("_of_cell", ""))
@@ -114,11 +118,14 @@ class Entry:
         """The figure in words, for who cannot see it: per network its lowest and its highest mean."""
         if not self.counted:
             return f"Chart. {self.title}. {self.shows}"
-        means = summary(self.done(cells), [*NETWORK, "selection", "k", "finetune"], self.value).dropna(subset="mean")
+        columns = [*NETWORK, "recipe", "selection", "k", "finetune"]
+        means = summary(self.done(cells), columns, self.value).dropna(subset="mean")
         panels = []
         for (dataset, architecture), rows in means.groupby(NETWORK, sort=False):
+            several = rows["recipe"].nunique() > 1
             low, high = (
-                f"{row['mean']:.2f}{self.unit} ({names.method(row['selection'], row['k'], row['finetune'])})"
+                f"{row['mean']:.2f}{self.unit} ({names.method(row['selection'], row['k'], row['finetune'])}"
+                f"{', ' + row['recipe'] if several else ''})"
                 for _, row in rows.sort_values("mean").iloc[[0, -1]].iterrows()
             )
             panels.append(f"{names.network(dataset, architecture)}: from {low} to {high}")

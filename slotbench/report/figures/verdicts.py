@@ -134,8 +134,9 @@ def _hero_words(cells: pd.DataFrame, others: pd.DataFrame, kinds: Sequence[str])
     shows = (
         "First, what training does to one connection, the second of seed 0: each line is the score of one of its "
         f"{SHOWN_K} random weights over θ, the one number that is trained; the highest is selected (thick), so that "
-        "the selected weight climbs a staircase. Then, test accuracy over K (blue, 95 % intervals), beside trained "
-        "weights (green), the published values (grey diamonds) and the authors' own code run here (crosses). "
+        "the selected weight climbs a staircase. Then, test accuracy over K (blue, 95 % intervals), beside learned "
+        "weights at the recipe's rate (green, solid) and, where it was trained, at a tuned one (dash-dotted), the "
+        "published values (grey diamonds) and the authors' own code run here (crosses). "
         f"{beside}Last, a box for each of the paper's {len(kinds)} claims, all networks that it is about together."
     )
     totals = Counter(kinds)

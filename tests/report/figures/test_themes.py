@@ -1,5 +1,6 @@
 """The figures beyond accuracy draw what records say, and leave out what would mislead."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -53,6 +54,62 @@ def test_finetuning_costs_what_it_started_from_too(whole):
     assert tuned
     costs = {text.xy[1]: text.get_text() for text in ax.texts}  # type: ignore[attr-defined]
     assert {costs[place] for place in tuned} == {flops}
+
+
+@pytest.fixture(scope="module")
+def with_a_tuned_baseline(whole):
+    learned = whole.cells[whole.cells["selection"].eq("learned") & whole.cells["dataset"].eq("mnist")]
+    tuned = learned.assign(
+        recipe="learned-rate-0.1", decides=False, tuned=True, test_accuracy=learned["test_accuracy"] + 0.5
+    )
+    return dataclasses.replace(whole, beside=pd.concat([whole.beside, tuned], ignore_index=True))
+
+
+@pytest.mark.parametrize("name", ["accuracy-over-k", "greedy-vs-probabilistic", "finetuning"])
+def test_learned_weights_at_a_tuned_rate_are_a_second_line(name, whole, with_a_tuned_baseline):
+    means = summary(with_a_tuned_baseline.beside, ["recipe"])["mean"]
+    for run, expected in ((whole, []), (with_a_tuned_baseline, list(means))):
+        (ax,) = draw(name, run).axes
+        drawn = [mark for mark in ax.lines if mark.get_color() == style.TUNED.colour]
+        assert [mark.get_ydata()[0] for mark in drawn] == pytest.approx(expected)
+        assert sum(label.get_text().startswith("learned, tuned rate") for label in ax.texts) == len(expected)
+
+
+def test_probabilistic_sampling_is_shown_at_greedy_selections_epochs_too(whole):
+    """Against the curves: the reading of the test set at the best validation epoch among those that greedy has."""
+    epoch = whole.curves["epoch"]
+    read = whole.curves.assign(validation_accuracy=90 + epoch % 7, test_accuracy=80 + epoch % 7 + epoch / 1000)
+    whole = dataclasses.replace(whole, curves=read)
+    rows = figures.FIGURES["greedy-vs-probabilistic"].rows(whole.cells)
+    epochs = rows.loc[rows["selection"] == "greedy", "epochs"].max()
+    longer = rows[rows["selection"].eq("probabilistic")]
+    assert (longer["epochs"] > epochs).all()
+    curves = whole.curves[whole.curves["record"].isin(longer["record"]) & whole.curves["epoch"].le(epochs)]
+    best = curves.loc[curves.groupby("record")["validation_accuracy"].idxmax()]
+    means = longer[["record", "k"]].merge(best, on="record").groupby("k")["test_accuracy"].mean()
+    (ax,) = draw("greedy-vs-probabilistic", whole).axes
+    (dotted,) = [mark for mark in ax.lines if mark.get_linestyle() == ":"]
+    assert dict(zip(dotted.get_xdata(), dotted.get_ydata(), strict=True)) == pytest.approx(means.to_dict())
+
+
+def test_learned_weights_at_a_tuned_rate_stand_among_the_other_ways(whole, with_a_tuned_baseline):
+    (ax,) = draw("comparators", with_a_tuned_baseline).axes
+    names = [label.get_text().replace("\n", " ") for label in ax.get_xticklabels()]
+    assert names[names.index("learned") + 1] == "learned, tuned rate"
+    finding, without = (
+        figures.FIGURES["comparators"].words(run.shown).finding for run in (with_a_tuned_baseline, whole)
+    )
+    mean = summary(with_a_tuned_baseline.beside, ["recipe"])["mean"].iloc[0]
+    assert f"learned, tuned rate {mean:.2f}" in finding
+    assert "tuned" not in without
+
+
+def test_the_finding_says_how_far_selection_is_from_either_baseline(whole, with_a_tuned_baseline):
+    words, without = (figures.FIGURES["accuracy-over-k"].words(run.shown) for run in (with_a_tuned_baseline, whole))
+    assert words.finding.startswith(without.finding.partition(" from learned weights")[0])
+    assert "from learned weights at a tuned rate" in words.finding
+    assert "learned-rate-0.1" in words.caption
+    assert "learned-rate-0.1" not in without.caption
 
 
 def test_random_labels_and_dead_networks_are_no_accuracies(whole):
