@@ -121,11 +121,11 @@ def baselines() -> list[dict[str, Any]]:
 
 
 def finetuning() -> list[dict[str, Any]]:
-    """Greedy selection, and what becomes of it: selected for longer, and finetuned to where learning ends. `cost` is
-    the epochs of selection and finetuning over learned's; `from_learned` is the difference from learned weights, seed
-    by seed."""
-    shown = pd.concat([read(RESULTS / run).cells for run in ("reference", "study")])
-    recipes = ("authors-code", "study-epochs")
+    """Greedy selection, and what becomes of it: selected for longer, finetuned to where learning ends, and finetuned
+    for as many epochs as learning has. `cost` is the epochs of selection and finetuning over learned's;
+    `from_learned` is the difference from learned weights, seed by seed."""
+    shown = pd.concat([read(RESULTS / run).cells for run in ("reference", "study", "longer")])
+    recipes = ("authors-code", "study-epochs", "study-finetune")
     cells = shown[shown["recipe"].isin(recipes)].query("dataset == 'mnist' and architecture == 'lenet'")
     cells = cells[cells["status"] == "done"]
     learned = cells.query("selection == 'learned'").set_index("seed")

@@ -55,12 +55,22 @@ def test_trains_a_whole_run_without_snakemake_and_goes_on_where_time_was_up(tmp_
     (tmp_path / "own.yaml").write_text(f"run: own\nrecipe: quick\ngrids: {grids}\n")
     words = ("run", "own.yaml", "--data-dir", str(data))
     stopped = slotbench(*words, "--minutes", "0.06", folder=tmp_path)
-    assert stopped.returncode in (0, 143, -signal.SIGTERM), stopped.stderr
+    assert stopped.returncode in (0, 128 + signal.SIGTERM), stopped.stderr
     done = slotbench(*words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "results" / "own" / "cells" / "quick" / "digits" / "lenet" / "greedy" / "k2"
     assert {path.parent.name for path in folder.rglob("seed0.json")} == {"none", "e4"}
     assert slotbench(*words, folder=tmp_path).stdout == ""
+
+
+def test_a_run_whose_minutes_are_over_before_it_trains_says_so(tmp_path):
+    axes = "dataset: digits, architecture: lenet, selection: greedy, k: 2, seed: 0"
+    (tmp_path / "own.yaml").write_text(f"run: own\nrecipe: quick\ngrids: [{{{axes}}}]\n")
+    stopped = slotbench("run", "own.yaml", "--minutes", "0.00001", folder=tmp_path)
+    assert stopped.returncode == 128 + signal.SIGTERM
+    assert stopped.stderr.endswith(
+        "slotbench: --minutes are over and no cell is being trained; the next call goes on\n"
+    )
 
 
 def test_a_run_of_minutes_that_ends_in_an_error_leaves_no_alarm_behind(tmp_path, monkeypatch):
