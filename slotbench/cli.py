@@ -405,14 +405,14 @@ def replay(
     from slotbench.results import naming
     from slotbench.results.plan import Plan
 
-    paths: list[Path] = []
+    paths, of_runs = [], []
     for name in names or (["reference"] if claim else []):
         if name.endswith(".json"):
             paths.append(Path(name))
         else:
             plan = Plan(naming.run_of(name), RESULTS)
-            paths += [path for cell in plan.run.cells() if (path := plan.record(cell)).exists()]
-    if not paths:
+            of_runs += [path for cell in plan.run.cells() if (path := plan.record(cell)).exists()]
+    if not paths and not of_runs:
         raise InputError("replay: name records, a run that has some, or a claim with --claim")
     with lasting():
         from slotbench.report import claim_replay
@@ -423,9 +423,15 @@ def replay(
         print(claim_replay.judged_anew(claim, naming.run_of(run), RESULTS, data_dir, print))
         return
     from slotbench.cells import Cell
+    from slotbench.results import records
 
     verdicts = []
-    jobs = [(Cell.from_path(path), path) for path in paths]
+    here = [path for path in of_runs if replay.of_this_kind(records.read(path).provenance)]
+    if left := len(of_runs) - len(here):
+        print(
+            f"left out: {left} cells of another kind of machine, with a GPU or without; name a record to replay it here"
+        )
+    jobs = [(Cell.from_path(path), path) for path in [*paths, *here]]
     for result in replay.replay_all(jobs, None if full else epochs, data_dir):
         verdicts.append(result.verdict)
         print(f"{result.cell}: {result.words}", flush=True)

@@ -38,7 +38,7 @@ from slotbench.recipes import Recipe
 from slotbench.results import provenance, records
 from slotbench.results.fingerprint import deciding, fingerprint, on_a_gpu
 from slotbench.results.plan import Plan
-from slotbench.results.records import Record
+from slotbench.results.records import Provenance, Record
 from slotbench.results.vouching import FIRST_EPOCHS, Attestation, Replayed, Trial, sample, summary
 from slotbench.selection import SELECTIONS
 from slotbench.training import checkpoint
@@ -298,6 +298,12 @@ def replay_all(jobs: Sequence[tuple[Cell, Path]], epochs: int | None, data_dir: 
             yield done.result()
 
 
+def of_this_kind(origin: Provenance) -> bool:
+    """Whether a record was made on a GPU, as this machine would, or on none, as this machine: the others' bits are
+    others, and a network that took a GPU minutes takes a processor hours."""
+    return on_a_gpu(origin.numerics) == torch.cuda.is_available()
+
+
 def vouch(plan: Plan, data_dir: Path, progress: Callable[[str], None]) -> Attestation:
     """Trains a sample of a run again; an `InputError` names a cell of which a bit differs. Cells that were trained on a
     GPU are vouched for on a machine with one, the others on one without."""
@@ -306,7 +312,7 @@ def vouch(plan: Plan, data_dir: Path, progress: Callable[[str], None]) -> Attest
         raise InputError("vouch: code or recipes differ from their commit; commit first, so that others can see them")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     made = {cell: records.read(path).provenance for cell in plan.run.cells() if (path := plan.record(cell)).exists()}
-    here = {cell: origin for cell, origin in made.items() if on_a_gpu(origin.numerics) == (device.type == "cuda")}
+    here = {cell: origin for cell, origin in made.items() if of_this_kind(origin)}
     trials = sample({cell: plan.record(cell) for cell in here})
     if not trials:
         raise InputError(f"run '{plan.run.run}': has no records to vouch for on this machine")

@@ -8,7 +8,7 @@ import sys
 import psutil
 import pytest
 
-from slotbench import config, recipes
+from slotbench import cli, config, recipes
 from slotbench.cells import Cell
 from slotbench.data.sources import fetch
 from slotbench.errors import InputError
@@ -97,6 +97,20 @@ def test_a_record_that_no_rounding_explains_is_different_and_says_where(plan, da
     result = replay.replay(GREEDY, plan.record(GREEDY), 2, data)
     assert result.verdict == "different"
     assert "train loss of epoch 2" in result.words
+
+
+def test_of_a_run_the_cells_that_a_gpu_trained_are_left_out_without_one(plan, data, tmp_path, monkeypatch, capsys):
+    record = records.read(plan.record(GREEDY))
+    numerics = record.provenance.numerics | {"capability": "9.0"}
+    origin = record.provenance.model_copy(update={"numerics": numerics})
+    records.write(record.model_copy(update={"provenance": origin}), plan.record(GREEDY))
+    grids = "[{dataset: digits, architecture: lenet, selection: [greedy, learned], k: 2, seed: 0}]"
+    (tmp_path / "own.yaml").write_text(f"run: made-up\nrecipe: quick\ngrids: {grids}\n")
+    monkeypatch.chdir(tmp_path)
+    cli.replay(["own.yaml"], epochs=1, full=False, claim=None, data_dir=data)
+    told, learned = capsys.readouterr().out.splitlines()
+    assert told.startswith("left out: 1 cells of another kind of machine")
+    assert learned.startswith("quick/digits/lenet/learned/k1/none/seed0: equal")
 
 
 @pytest.mark.parametrize("quantity", ["train_loss", "validation_accuracy", "changed"])
