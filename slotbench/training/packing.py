@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
@@ -89,8 +90,7 @@ def shrunk(tensors: Mapping[str, Tensor], drawn: Drawn) -> dict[str, Tensor]:
     written: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         bits = tensor.contiguous().view(torch.int32) if tensor.dtype == torch.float32 else None
-        table = np.zeros(VALUES + 1) if bits is None or bits.numel() <= VALUES else np.unique(bits.numpy())
-        if bits is not None and len(table) <= VALUES:
+        if bits is not None and bits.numel() > VALUES and (table := few_values(bits.numpy())) is not None:
             values = torch.from_numpy(table)
             written[f"values:{name}"] = values
             written[f"which:{name}"] = torch.searchsorted(values, bits).to(torch.uint8)
@@ -99,6 +99,16 @@ def shrunk(tensors: Mapping[str, Tensor], drawn: Drawn) -> dict[str, Tensor]:
         else:
             written[f"whole:{name}"] = tensor
     return written
+
+
+def few_values(bits: npt.NDArray[np.int32]) -> npt.NDArray[np.int32] | None:
+    """The distinct values of `bits`, sorted; None if there are more than `VALUES`. Most have as many as elements, which
+    the first few thousand show; to sort all of them takes longer than all else that packing does."""
+    for part in (bits.reshape(-1)[: 16 * VALUES], bits):
+        values = np.unique(part)
+        if len(values) > VALUES:
+            return None
+    return values
 
 
 def grown(written: Mapping[str, Tensor], drawn: Drawn) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from slotbench.cells import Cell
@@ -113,3 +114,17 @@ def test_what_is_no_packed_file_is_refused_in_a_sentence(tmp_path, data, monkeyp
     broken.write_text("no archive", encoding="utf-8")
     with pytest.raises(InputError, match="not a file of"):
         packing.unpack(broken, tmp_path / "there")
+
+
+@pytest.mark.parametrize("distinct", [1, 255, 256, 257, 5000])
+@pytest.mark.parametrize("many_are", ["everywhere", "only at the end"])
+def test_few_values_are_all_of_them_wherever_they_are(distinct, many_are):
+    bits = np.zeros(20_000, np.int32)
+    values = np.arange(distinct, dtype=np.int32) - distinct // 2
+    bits[-distinct:] = values
+    if many_are == "everywhere":
+        bits = np.resize(values, bits.shape)
+    expected = np.unique(bits)
+    table = packing.few_values(bits)
+    assert (table is None) == (len(expected) > packing.VALUES)
+    assert table is None or np.array_equal(table, expected)
