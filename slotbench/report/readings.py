@@ -27,7 +27,7 @@ from slotbench.report.verdict import (
     of_network,
     of_recipe,
 )
-from slotbench.results.table import Collected
+from slotbench.results.table import AXES, Collected
 
 Way = tuple[str, str, Claim, Evidence]
 """A reading's name, what it varies, and the claim and the cells that it takes."""
@@ -43,7 +43,7 @@ class Sources(NamedTuple):
     recipes: dict[str, Evidence]
     """of the other deciding recipes"""
     more: Evidence
-    """those that decide, and those of the same recipe in runs beside"""
+    """those that decide, and those of the same recipe in runs beside, but for cells that the run has itself"""
     beside: pd.DataFrame
     """the latter alone"""
     tuned: Evidence | None
@@ -53,7 +53,9 @@ class Sources(NamedTuple):
 def sources(collected: Collected) -> Sources:
     """The cells of every reading of a run."""
     own = of_recipe(collected, collected.recipe)
-    beside = collected.beside[collected.beside["recipe"].eq(collected.recipe)]
+    own_cells = pd.MultiIndex.from_frame(collected.cells[list(AXES)])
+    new = ~pd.MultiIndex.from_frame(collected.beside[list(AXES)]).isin(own_cells)
+    beside = collected.beside[collected.beside["recipe"].eq(collected.recipe) & new]
     both = pd.concat([collected.cells, collected.beside])
     tuned = both[both["tuned"]]
     others = collected.cells[collected.cells["decides"] & ~_learned(collected.cells)]

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.committed.recompute import (
     AXES,
+    POINT,
     RECIPE,
     ROOT,
     RUN,
@@ -53,7 +54,9 @@ def readings(claim: dict, frame: pd.DataFrame) -> Iterator[tuple[str, dict, pd.D
     yield "decides", claim, own
     yield "last epoch", claim, own.assign(accuracy=own["last"])
     yield "recipe paper", claim, deciding(frame.assign(recipe=frame["recipe"].replace({RECIPE: "", "paper": RECIPE})))
-    more = frame[frame["run"].isin(RUNS)].assign(run=RUN)
+    order = {run: place for place, run in enumerate(RUNS)}
+    more = frame[frame["run"].isin(RUNS)].sort_values("run", key=lambda runs: runs.map(order), kind="stable")
+    more = more.drop_duplicates([*POINT, "seed"]).assign(run=RUN)  # what a run has itself is not taken from one beside
     yield "more seeds", claim, deciding(more)
     if claim["quantity"] == "accuracy":
         values = pd.read_csv(ROOT / "slotbench" / "results" / "published.csv").set_index(["figure", "arch", "k"])

@@ -400,6 +400,15 @@ def test_more_seeds_of_a_run_beside_are_read_beside(later, expected, settled):
     assert result.depends == (("seeds",) if settled else ())
 
 
+def test_a_cell_that_the_run_has_itself_is_not_counted_again_from_a_run_beside():
+    """Such as the parents of finetuned cells, which a run beside trains for itself."""
+    beside = cells_of(lenet(greedy8=[50.0, 50.0, 98.0]), decides=False)
+    own = cells_of(lenet(greedy8=HIGH[:2]))
+    assert verdict("lenet-k8", own, beside).mean == pytest.approx(np.mean(HIGH[:2]))
+    reading = of(verdict("lenet-k8", own, beside), "more seeds")
+    assert (reading.n, reading.mean) == (3, pytest.approx(np.mean([*HIGH[:2], 98.0])))
+
+
 def test_a_claim_about_learned_weights_is_read_against_the_tuned_baseline():
     beside = cells_of(lenet(learned1=[98.9, 98.91, 98.92]), recipe="learned-rate-0.1", decides=False).assign(tuned=True)
     result = verdict("lenet-matches-learned", cells_of(lenet(greedy8=HIGH, learned1=HIGH)), beside)
