@@ -1,6 +1,7 @@
 """Which difference of protocol explains a distance to the paper: GS, LeNet on MNIST, by several recipes.
 
-    python benchmarks/study.py [--json FILE]   also writes authors-code, baselines and finetuning.json beside FILE
+    python benchmarks/study.py [--json FILE]   also writes authors-code, baselines, finetuning
+                                               and memorising.json beside FILE
 
 Reads the tables and records of results/reference and of the runs beside it, and trains nothing. Accuracies are percent,
 means over n seeds, with half of the 95 % t-interval at the epoch of best validation accuracy. `change` is the
@@ -152,6 +153,34 @@ def finetuning() -> list[dict[str, Any]]:
     return lines
 
 
+def memorising() -> list[dict[str, Any]]:
+    """Labels drawn at random: what is memorised of the training images, and how much the loss still falls."""
+    cells = pd.concat([read(RESULTS / run).cells for run in ("reference", "longer")])
+    cells = cells.query("dataset == 'mnist-random-labels' and status == 'done'")
+    lines = []
+    for point in summary(cells, ["recipe", "selection", "k"], "train_accuracy").to_dict("records"):
+        chosen = cells[
+            (cells[["recipe", "selection", "k"]] == pd.Series(point)[["recipe", "selection", "k"]]).all(axis=1)
+        ]
+        losses = pd.DataFrame(
+            records.read(RESULTS / path).results.curves.train_loss for path in chosen["record"]
+        ).mean()
+        tenth = len(losses) // 10
+        last, before = losses.iloc[-tenth:].mean(), losses.iloc[-2 * tenth : -tenth].mean()
+        lines.append(
+            {
+                "selection": point["selection"],
+                "recipe": point["recipe"],
+                "epochs": point["epochs"],
+                "n": point["n"],
+                "training_accuracy": str(Number(point["mean"], point["half"])),
+                "training_loss": str(Number(last, places=3)),
+                "from_the_tenth_before": str(Number(last - before, places=3, signed=True)),
+            }
+        )
+    return lines
+
+
 def change(accuracies: pd.Series[float], own: pd.Series[float]) -> str:
     """Paired differences in words, over the seeds that both have: "+0.21 [0.15, 0.28]"; "–" for the recipe itself."""
     differences = (accuracies - own).dropna()
@@ -172,7 +201,12 @@ def main() -> None:
         table.add_row(*map(str, row.values()))
     Console(width=max(140, Console().width)).print(table)
     if chosen.json:
-        beside = {"authors-code.json": authors_code(), "baselines.json": baselines(), "finetuning.json": finetuning()}
+        beside = {
+            "authors-code.json": authors_code(),
+            "baselines.json": baselines(),
+            "finetuning.json": finetuning(),
+            "memorising.json": memorising(),
+        }
         for name, content in {chosen.json.name: lines, **beside}.items():
             chosen.json.with_name(name).write_text(
                 json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"

@@ -33,3 +33,7 @@ def test_the_study_of_bfloat16_is_what_the_committed_records_say():
     rows, missing = bf16_study.rows(ROOT / "results")
     assert not missing
     assert json.loads((ROOT / "benchmarks" / "bf16_study.json").read_text()) == rows
+
+
+def test_the_table_of_memorising_is_what_the_committed_records_say():
+    assert json.loads((ROOT / "benchmarks" / "memorising.json").read_text()) == study.memorising()
