@@ -17,11 +17,14 @@ class Dying:
 
 @pytest.mark.parametrize("number", preemption.SIGNALS)
 def test_a_signal_to_end_raises_where_the_program_is(number):
-    before = signal.getsignal(number)
-    with pytest.raises(preemption.Preempted) as preempted, preemption.preemptible():
-        os.kill(os.getpid(), number)
-    assert preempted.value.number == number
-    assert signal.getsignal(number) == before
+    outside = signal.signal(number, signal.SIG_DFL)  # under nohup or in the background it is ignored, and stays so
+    try:
+        with pytest.raises(preemption.Preempted) as preempted, preemption.preemptible():
+            os.kill(os.getpid(), number)
+        assert preempted.value.number == number
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, outside)
 
 
 def test_a_signal_that_is_ignored_stays_so():
